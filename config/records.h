@@ -1,0 +1,119 @@
+#pragma once
+// What travels on the topics, and its JSON. Every record carries a version; a record of a newer version is
+// refused, never misread. Identity is derived from data: a batch is (job, seq), an object (job, seq, index).
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "config/object_error.h"
+#include "config/status.h"
+
+namespace trawl {
+
+inline constexpr int kRecordVersion = 1;
+
+/// One object of a job, as the listing or the manifest named it.
+struct ObjectRef {
+  std::string key;                     // its name in the job; any bytes
+  std::string uri;                     // set only when it does not lie below the batch's source
+  std::optional<uint64_t> size_bytes;  // as listed
+  std::string etag;                    // as listed, without quotes; may be empty
+};
+
+/// Which model, and how to know that it is the very one.
+struct ModelRef {
+  std::string uri;                // file:///abs/path of the package (folder, model.yaml or bare graph file)
+  std::string name;
+  std::string digest;             // sha-256, hex, over graph, weights and labels
+  std::string preprocess_digest;  // sha-256, hex, over the effective preprocessing
+};
+
+/// What a job is: fixed when it is created, carried in every batch, so that a worker needs nothing else.
+struct JobSpec {
+  std::string source;  // s3://bucket/ | http(s)://host/base/ | file:///abs/folder/ : keys are appended to it
+  ModelRef model;
+  int top_k = 5;
+};
+
+/// One message on trawl.work.<queue>.
+struct WorkBatch {
+  std::string job_id;
+  uint64_t seq = 0;  // 0, 1, 2, … within the job
+  int attempt = 1;
+  JobSpec spec;
+  std::vector<ObjectRef> objects;
+};
+
+struct Prediction {
+  int class_index = 0;
+  std::string label;  // empty when the model has no labels
+  float probability = 0;
+};
+
+/// Where the time of one object went, in milliseconds of wall time in each stage.
+struct StageTimings {
+  double download_ms = 0;
+  double decode_ms = 0;
+  double infer_ms = 0;  // this object's share of its inference batch
+};
+
+/// One message on trawl.results: the outcome of one object. Message key: see ResultMessageKey.
+struct ResultRecord {
+  std::string job_id;
+  uint64_t batch_seq = 0;
+  uint32_t index = 0;  // position in the batch
+  int attempt = 1;
+  std::string key;
+  std::variant<std::vector<Prediction>, ObjectError> outcome;  // predictions by falling probability
+  std::string model_name;
+  std::string model_digest;
+  std::string worker;
+  uint64_t size_bytes = 0;  // bytes downloaded
+  StageTimings timings;
+  int64_t finished_at_ms = 0;  // Unix time
+};
+
+enum class JobState { kListing, kSealed };  // sealed: everything is enqueued, totals are final
+
+/// How far the listing got; committed together with the batches up to it.
+struct ListingCursor {
+  std::string last_key;    // listings: go on after this key
+  uint64_t entries = 0;    // manifests: this many entries were read
+  std::string digest_hex;  // over the entries read, to notice a manifest that changed
+};
+
+/// One message on trawl.jobs (compacted; message key = job id): the newest one is the truth.
+struct JobRecord {
+  std::string job_id;
+  JobSpec spec;
+  JobState state = JobState::kListing;
+  ListingCursor cursor;
+  uint64_t batches = 0;   // enqueued so far
+  uint64_t objects = 0;   // enqueued so far
+  std::string digest_hex; // SetDigest over the enqueued objects' identities
+  int64_t created_at_ms = 0;
+};
+
+/// JSON, one line. Bytes that are not UTF-8 travel in base64 under "<field>_base64".
+std::string Encode(const WorkBatch& batch);
+std::string Encode(const ResultRecord& record);
+std::string Encode(const JobRecord& record);
+
+/// Errors: kInvalidArgument naming what is wrong; kUnimplemented for a newer version.
+Result<WorkBatch> DecodeWorkBatch(std::string_view json);
+Result<ResultRecord> DecodeResultRecord(std::string_view json);
+Result<JobRecord> DecodeJobRecord(std::string_view json);
+
+/// "job/key": all outcomes of one object of one job share a partition.
+std::string ResultMessageKey(const ResultRecord& record);
+
+/// Where to download `object` of a job with this `source`.
+std::string ObjectUri(std::string_view source, const ObjectRef& object);
+
+std::string_view ToString(JobState state);
+
+}  // namespace trawl

@@ -1,0 +1,57 @@
+#pragma once
+// A model package: a folder (or its model.yaml, or a bare graph file) that says which files make the model, how a
+// picture becomes its input, and what its output means. Preprocessing belongs to the model, never to the job.
+
+#include <string>
+#include <vector>
+
+#include "config/status.h"
+
+namespace trawl::engine {
+
+enum class ModelFormat { kOnnx, kMxnet };
+enum class ChannelOrder { kRgb, kBgr, kGray };
+enum class TensorLayout { kNchw, kNhwc };
+enum class ResizeMode { kNone, kShorter, kExact };
+enum class ResizeFilter { kNearest, kBilinear, kBicubic, kArea, kLanczos };
+enum class OutputKind { kLogits, kProbabilities };
+
+/// How a decoded picture becomes one input of the model.
+struct PreprocessSpec {
+  int height = 224, width = 224;  // of the model's input, pixels
+  TensorLayout layout = TensorLayout::kNchw;
+  ChannelOrder channels = ChannelOrder::kRgb;
+  ResizeMode resize = ResizeMode::kShorter;
+  int resize_shorter = 256;                       // kShorter: the shorter side becomes this, the aspect is kept
+  int resize_height = 224, resize_width = 224;    // kExact
+  ResizeFilter filter = ResizeFilter::kBilinear;  // antialiased when it shrinks, as Pillow does
+  bool crop_center = true;                        // to height × width; without it the sizes must agree
+  std::vector<float> mean;  // per channel, of 0–255 values, in the order of `channels`; subtracted first
+  std::vector<float> std;   // then divided by this
+
+  int channel_count() const { return channels == ChannelOrder::kGray ? 1 : 3; }
+};
+
+struct ModelPackage {
+  std::string name;
+  ModelFormat format = ModelFormat::kOnnx;
+  std::string location;     // absolute path of what was opened
+  std::string graph_path;   // absolute
+  std::string params_path;  // MXNet only, absolute
+  std::string input_name;   // empty: the only input
+  std::string output_name;  // empty: the only output
+  OutputKind output_kind = OutputKind::kLogits;
+  PreprocessSpec preprocess;
+  bool size_from_graph = false;  // a bare graph file: the loader takes height and width from the graph
+  std::vector<std::string> labels;
+  std::string digest;             // sha-256, hex, over graph, weights and labels
+  std::string preprocess_digest;  // sha-256, hex, over `preprocess` and the output's meaning
+};
+
+/// Opens a folder with a model.yaml, a model.yaml, a bare .onnx or a bare -symbol.json (its params: the only
+/// `<prefix>-NNNN.params` beside it). Bare files get the ImageNet preset. Reads no weights but to digest them.
+/// Errors: kNotFound; kInvalidArgument with the line of model.yaml and a suggestion for unknown keys; kDataLoss when a
+/// sha256 differs.
+Result<ModelPackage> OpenModelPackage(const std::string& path);
+
+}  // namespace trawl::engine

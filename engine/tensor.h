@@ -1,0 +1,83 @@
+#pragma once
+// Tensors: element types, shapes, owned constants and borrowed views.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/check.h"
+
+namespace trawl::engine {
+
+enum class DType : uint8_t { kF32, kF64, kI8, kU8, kI32, kI64, kBool };
+
+size_t ByteSize(DType dtype);
+std::string ToString(DType dtype);
+
+/// Dimensions, outermost first; [] is a scalar. In a Graph, kBatch stands for the batch, which is fixed per Run.
+using Shape = std::vector<int64_t>;
+inline constexpr int64_t kBatch = -1;
+
+/// Product of the dimensions; none may be kBatch. Loaders check products for overflow before they make a Shape.
+int64_t ElementCount(const Shape& shape);
+/// "[N, 3, 224, 224]".
+std::string ToString(const Shape& shape);
+
+template <class T> struct DTypeOf;
+template <> struct DTypeOf<float> { static constexpr DType value = DType::kF32; };
+template <> struct DTypeOf<double> { static constexpr DType value = DType::kF64; };
+template <> struct DTypeOf<int8_t> { static constexpr DType value = DType::kI8; };
+template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::kU8; };
+template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::kI32; };
+template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::kI64; };
+template <> struct DTypeOf<bool> { static constexpr DType value = DType::kBool; };
+
+/// An owned, immutable-once-shared array: a weight or a folded constant. Copies share the storage, which is 64-byte aligned.
+class Tensor {
+ public:
+  Tensor() = default;
+  /// Zero-filled.
+  Tensor(DType dtype, Shape shape);
+  template <class T>
+  static Tensor Of(Shape shape, std::span<const T> values);
+
+  DType dtype() const { return dtype_; }
+  const Shape& shape() const { return shape_; }
+  int64_t size() const { return ElementCount(shape_); }
+  size_t byte_size() const { return static_cast<size_t>(size()) * ByteSize(dtype_); }
+
+  /// T must be the element type. Mutable access is for whoever builds the tensor, before it is shared.
+  template <class T>
+  std::span<const T> data() const {
+    CHECK(DTypeOf<T>::value == dtype_);
+    return {reinterpret_cast<const T*>(bytes_.get()), static_cast<size_t>(size())};
+  }
+  template <class T>
+  std::span<T> mutable_data() {
+    CHECK(DTypeOf<T>::value == dtype_);
+    return {reinterpret_cast<T*>(bytes_.get()), static_cast<size_t>(size())};
+  }
+  const std::byte* bytes() const { return bytes_.get(); }
+  std::byte* mutable_bytes() { return bytes_.get(); }
+  /// The same elements under another shape of the same size.
+  Tensor Reshaped(Shape shape) const;
+
+ private:
+  DType dtype_ = DType::kF32;
+  Shape shape_{0};
+  std::shared_ptr<std::byte[]> bytes_;
+};
+
+template <class T>
+Tensor Tensor::Of(Shape shape, std::span<const T> values) {
+  Tensor tensor(DTypeOf<T>::value, std::move(shape));
+  CHECK(values.size() == static_cast<size_t>(tensor.size()));
+  std::copy(values.begin(), values.end(), tensor.mutable_data<T>().begin());
+  return tensor;
+}
+
+}  // namespace trawl::engine

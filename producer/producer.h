@@ -1,0 +1,42 @@
+#pragma once
+// The producer: lists a source (or reads a manifest) page by page and enqueues batches of keys. Each page's batches and
+// the listing cursor are one transaction, so a killed producer goes on where it was and enqueues nothing twice.
+
+#include <functional>
+#include <string>
+
+#include "config/records.h"
+#include "config/settings.h"
+#include "config/stop.h"
+#include "storage/message_log/message_log.h"
+#include "storage/object_store/object_store.h"
+
+namespace trawl::producer {
+
+struct ProducerOptions {
+  const Settings& settings;
+  storage::MessageLog& log;
+  storage::ObjectStore& objects;
+  std::string job_id;
+  JobSpec spec;               // spec.source: normalised by ResolveSource
+  std::string prefix;         // listings only
+  std::string manifest_path;  // empty: list the source; "-": stdin
+  std::function<void(const JobRecord&)> on_progress;  // after each page; may be empty
+};
+
+/// What SOURCE on the command line means.
+struct ResolvedSource {
+  std::string source;  // as in JobSpec
+  std::string prefix;  // s3://bucket/prefix lists below it; keys stay whole
+};
+
+/// `source`: a folder, file:///…, s3://bucket/prefix, or an http(s):// base. Empty with a manifest: the current folder.
+/// Errors: kInvalidArgument, kNotFound (no such folder).
+Result<ResolvedSource> ResolveSource(const std::string& source, bool has_manifest);
+
+/// Enqueues what the job still lacks and seals it; a sealed job returns at once. Returns the job's record.
+/// Errors: kFailedPrecondition (the job exists with another spec; a second producer of the job took over; the manifest
+/// changed), kNotFound, kPermissionDenied, kUnavailable, kInvalidArgument (a manifest line), kCancelled.
+Result<JobRecord> RunProducer(const ProducerOptions& options, StopSignals stop);
+
+}  // namespace trawl::producer

@@ -1,0 +1,140 @@
+#pragma once
+// The message_log port: partitioned, ordered, replayable topics with groups and transactions. Two adapters:
+// Kafka (fleet) and an embedded log in SQLite (`trawl run`). One conformance suite runs on both.
+//
+// Visibility: every consumer reads committed records only. Offsets are "the next one to read" and may have gaps
+// (Kafka's control records), but rise strictly within a partition.
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/status.h"
+
+namespace trawl::storage {
+
+struct TopicPartition {
+  std::string topic;
+  int32_t partition = 0;
+  friend auto operator<=>(const TopicPartition&, const TopicPartition&) = default;
+};
+
+inline constexpr int64_t kBeginning = -2;  // as an offset: the oldest record there is
+
+struct TopicOffset {
+  TopicPartition at;
+  int64_t offset = kBeginning;  // the next record to read
+};
+
+struct TopicSpec {
+  std::string name;
+  int partitions = 1;
+  int replication = 1;
+  bool compacted = false;      // keep the newest record of each key, for ever
+  int64_t retention_ms = -1;   // -1: for ever
+};
+
+struct OutgoingRecord {
+  std::string topic;
+  std::optional<int32_t> partition;  // none: by hash of the key
+  std::string key;
+  std::string value;
+};
+
+struct LogRecord {
+  TopicPartition at;
+  int64_t offset = 0;
+  std::string key;
+  std::string value;
+  int64_t timestamp_ms = 0;
+};
+
+/// What one Poll saw. At most one of the two is set; neither: nothing came in time.
+struct PollResult {
+  std::optional<LogRecord> record;
+  std::optional<TopicPartition> end_of;  // this partition has no further committed record for now
+};
+
+/// Called inside Poll or Close, on the polling thread. Must return within 10 s.
+class RebalanceListener {
+ public:
+  virtual ~RebalanceListener() = default;
+  virtual void OnAssigned(std::span<const TopicPartition> partitions) = 0;
+  /// Last chance to commit what is finished; the partitions are still ours.
+  virtual void OnRevoked(std::span<const TopicPartition> partitions) = 0;
+  /// The partitions are somebody else's already: forget their work.
+  virtual void OnLost(std::span<const TopicPartition> partitions) = 0;
+};
+
+/// Not thread-safe: one thread polls. Producers on other threads may name it in a Transaction.
+class LogConsumer {
+ public:
+  virtual ~LogConsumer() = default;
+  /// Waits up to `timeout`. Errors: kUnavailable (try again later), kFailedPrecondition (offset out of range,
+  /// topic gone: a person has to look). Must be called at least once a second, paused or not.
+  virtual Result<PollResult> Poll(std::chrono::milliseconds timeout) = 0;
+  /// Stops (starts) delivery for partitions that are assigned. Idempotent.
+  virtual Status Pause(std::span<const TopicPartition> partitions) = 0;
+  virtual Status Resume(std::span<const TopicPartition> partitions) = 0;
+  /// Group consumers: go back to the committed offsets of all assigned partitions, which may also mean leaving and
+  /// joining again. Nothing polled before counts any more.
+  virtual Status RewindToCommitted() = 0;
+  /// Leaves the group (OnRevoked runs first). Bounded to 10 s.
+  virtual void Close() = 0;
+};
+
+/// All or nothing: the records become visible and the group's offsets advance, or neither.
+struct Transaction {
+  std::vector<OutgoingRecord> records;
+  LogConsumer* consumer = nullptr;    // whose group the offsets belong to; null: no offsets
+  std::vector<TopicOffset> offsets;   // last processed + 1
+};
+
+/// Not thread-safe. Opening a producer fences the one that had the same transactional id before.
+class TransactionalProducer {
+ public:
+  virtual ~TransactionalProducer() = default;
+  /// Errors:
+  ///   kAborted              not committed, or nobody can tell: the producer has been rebuilt; rewind (or read again
+  ///                         what is committed) and do it again
+  ///   kFailedPrecondition   fenced: another process owns this transactional id. Stop.
+  ///   kInvalidArgument      a record can never be accepted (too large). Nothing was written.
+  ///   kUnavailable          the log was out of reach for longer than the transaction may take. As kAborted.
+  virtual Status Commit(const Transaction& transaction) = 0;
+};
+
+/// Thread-safe factory of consumers and producers; outlives them.
+class MessageLog {
+ public:
+  virtual ~MessageLog() = default;
+  /// Creates what is missing. An existing topic keeps its partitions; fewer than asked for is no error.
+  virtual Status EnsureTopics(std::span<const TopicSpec> topics) = 0;
+  /// Errors: kNotFound when there is no such topic.
+  virtual Result<int> PartitionCount(const std::string& topic) = 0;
+  /// Names this log for good: a Kafka cluster id, an embedded log's uuid.
+  virtual Result<std::string> Identity() = 0;
+
+  virtual Result<std::unique_ptr<TransactionalProducer>> OpenProducer(const std::string& transactional_id) = 0;
+  /// Joins `group`; starts at its committed offsets, else at the beginning. `listener` outlives the consumer.
+  virtual Result<std::unique_ptr<LogConsumer>> Subscribe(const std::string& group,
+                                                         const std::vector<std::string>& topics,
+                                                         RebalanceListener& listener) = 0;
+  /// Reads exactly these partitions from exactly these offsets; no group, commits nothing. An offset that no longer
+  /// exists is kFailedPrecondition from Poll, never a silent reset.
+  virtual Result<std::unique_ptr<LogConsumer>> Assign(const std::vector<TopicOffset>& offsets) = 0;
+
+  /// A hint that nobody needs the records before these offsets. Kafka ignores it (retention does it); the embedded log
+  /// deletes them.
+  virtual Status Trim(std::span<const TopicOffset> /*offsets*/) { return OkStatus(); }
+};
+
+/// Reads a compacted topic to its end and calls `visit` with each record, oldest first (so the newest of a key wins).
+Status ReadToEnd(MessageLog& log, const std::string& topic, const std::function<void(const LogRecord&)>& visit);
+
+}  // namespace trawl::storage

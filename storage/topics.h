@@ -1,0 +1,21 @@
+#pragma once
+// The topics of Trawl, and how they are laid out. Producer, worker and collector agree on them here.
+
+#include <string>
+#include <vector>
+
+#include "config/settings.h"
+#include "storage/message_log/message_log.h"
+
+namespace trawl::storage {
+
+inline constexpr const char* kJobsTopic = "trawl.jobs";
+inline constexpr const char* kResultsTopic = "trawl.results";
+
+/// "trawl.work.<queue>".
+std::string WorkTopic(const std::string& queue);
+
+/// All topics with the partitions, replication and retention that the settings ask for.
+std::vector<TopicSpec> TopicSpecs(const Settings& settings);
+
+}  // namespace trawl::storage

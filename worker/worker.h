@@ -1,0 +1,34 @@
+#pragma once
+// The worker: consume work batches, download, decode, infer, publish. Stateless: kill -9 loses nothing but time.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "config/settings.h"
+#include "config/stop.h"
+#include "storage/message_log/message_log.h"
+#include "storage/object_store/object_store.h"
+
+namespace trawl::worker {
+
+/// Busy time of the stages so far and counts, for progress lines and status. A snapshot; fields only grow.
+struct WorkerStats {
+  uint64_t batches = 0, succeeded = 0, failed = 0, transactions = 0, aborted_transactions = 0;
+  double download_busy_s = 0, decode_busy_s = 0, infer_busy_s = 0, publish_busy_s = 0;
+};
+
+struct WorkerOptions {
+  const Settings& settings;
+  storage::MessageLog& log;
+  storage::ObjectStore& objects;
+  std::string name;              // in every record; <host>-<pid> or a slot's name
+  std::string transactional_id;  // never shared by two live workers
+  /// Model packages are loaded only from below settings.allow_root.
+  std::function<void(const WorkerStats&)> on_progress;  // about once a second; may be empty
+};
+
+/// Runs until a stop signal, or a failure that no retry heals. Drain returns OK.
+Status RunWorker(const WorkerOptions& options, StopSignals stop);
+
+}  // namespace trawl::worker
