@@ -1,7 +1,7 @@
 #pragma once
-// All settings of all roles: one struct with its defaults, and one table (settings.cc) that gives each a name, a
-// unit, a range and a sentence. The table feeds the parser, the validation, --help and config/SETTINGS.md.
-// Precedence: flag > environment (TRAWL_…) > YAML file > default.
+// All settings of all roles: one struct with its defaults, and one table (settings_table.cc) that gives each a
+// name, a unit, a range and a sentence. The table feeds the parser, the validation, --help and
+// config/SETTINGS.md. Precedence: flag > environment (TRAWL_…) > YAML file > default.
 
 #include <cstdint>
 #include <map>
@@ -60,6 +60,7 @@ struct Settings {
   int64_t commit_results = 1'000;                // results per transaction, at most
   int64_t commit_interval_ms = 500;              // a finished batch waits this long at most for its transaction
   int64_t drain_timeout_ms = 25'000;
+  std::string worker_slot;                       // a name that survives restarts; empty: host and a random suffix
 
   // Results.
   int64_t collect_rows = 5'000;                  // rows per SQLite transaction, at most
@@ -71,46 +72,54 @@ struct Settings {
   std::string log_format = "text";               // text | json
 };
 
-/// Where a setting's value came from; --explain prints it.
-enum class SettingSource { kDefault, kFile, kEnvironment, kFlag };
+/// Which roles a setting concerns, and its heading in --help and SETTINGS.md.
+enum class SettingSection { kLog, kProducing, kObjects, kImages, kWorking, kResults, kProcess };
 
 /// One row of the table.
 struct SettingDef {
-  using Member = std::variant<std::string Settings::*, int Settings::*, int64_t Settings::*, bool Settings::*,
-                              std::vector<std::string> Settings::*>;
-  std::string name;              // kebab-case: the flag; TRAWL_<UPPER_SNAKE> in the environment
+  using Member = std::variant<std::string Settings::*, int Settings::*, int64_t Settings::*,
+                              bool Settings::*, std::vector<std::string> Settings::*>;
+  std::string name;  // kebab-case: the flag and the YAML key; TRAWL_<UPPER_SNAKE> in the environment
   Member member;
-  std::string unit;              // "ms", "bytes", "" …
-  std::string section;           // heading in --help and SETTINGS.md
-  std::string doc;               // one sentence
-  int64_t min = 0, max = 0;      // for numbers
-  std::vector<std::string> choices;  // for closed sets
+  SettingSection section;
+  std::string unit;  // "ms" and "bytes" take suffixes (500ms, 30s; 32MiB); "" for plain numbers and text
+  int64_t min = 0, max = 0;          // numbers only
+  std::vector<std::string> choices;  // closed sets only
+  std::string doc;                   // one sentence
+
+  std::string EnvironmentName() const;
 };
 
 const std::vector<SettingDef>& SettingTable();
+/// "The log", "Objects", …
+std::string_view Title(SettingSection section);
+/// The setting's value in `settings` as one would type it.
+std::string FormatSetting(const SettingDef& def, const Settings& settings);
 
-/// Layers the sources in order of precedence. Not thread-safe; lives in main.
+/// Layers the sources; call in the order YAML, environment, flags. Not thread-safe; lives in main.
 class SettingsLoader {
  public:
-  /// Each records every problem it meets; none stops at the first.
+  /// Each records every problem that it meets; none stops at the first. A list replaces a list of a weaker source.
   void LoadYaml(const std::string& path);
-  void LoadEnvironment(const char* const* environ_entries);
-  void SetFlag(const std::string& name, const std::string& value);
+  void LoadEnvironment(const char* const* entries);
+  void SetFlag(const std::string& name, const std::vector<std::string>& values);
+  /// `-X name=value`: one of librdkafka's own settings.
+  void SetKafka(const std::string& assignment);
 
-  /// Errors: kInvalidArgument with every problem, one a line.
+  /// Errors: kInvalidArgument with every problem, separated by newlines.
   Result<Settings> Finish();
-  SettingSource SourceOf(const std::string& name) const;
+  /// "flag --batch-size", "environment TRAWL_BATCH_SIZE", "trawl.yaml:3" or "default".
+  std::string SourceOf(const std::string& name) const;
 
  private:
-  void Set(const SettingDef& def, const std::string& value, SettingSource source,
-           const std::string& where);
+  void Set(const SettingDef& def, const std::vector<std::string>& values, const std::string& source);
 
   Settings settings_;
-  std::map<std::string, SettingSource> sources_;
+  std::map<std::string, std::string> sources_;
   std::vector<std::string> problems_;
 };
 
-/// The Markdown of config/SETTINGS.md, which a test compares with the file.
+/// The Markdown of config/SETTINGS.md; a test compares it with the file.
 std::string SettingsMarkdown();
 
 }  // namespace trawl
