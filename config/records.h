@@ -90,6 +90,7 @@ struct ListingCursor {
 struct JobRecord {
   std::string job_id;
   JobSpec spec;
+  std::string input;  // what is enqueued: "prefix <listing prefix>" or "manifest <path>"; part of what makes a job the same
   JobState state = JobState::kListing;
   ListingCursor cursor;
   uint64_t batches = 0;   // enqueued so far

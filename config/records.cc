@@ -1,0 +1,360 @@
+// The JSON of the records. Written for people too: `kcat … | jq` is how a topic is looked at, so
+// fields come in a telling order, times are readable and numbers are as short as they can be
+// without losing a bit.
+#include "config/records.h"
+
+#include <charconv>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "config/json_reader.h"
+#include "config/set_digest.h"
+#include "config/text.h"
+#include "config/utc_time.h"
+
+namespace trawl {
+namespace {
+
+using nlohmann::json;
+// Keeps the order of insertion, by searching linearly: for writing only. Reading takes the sorted
+// one, which strangers cannot slow down with a million fields.
+using Object = nlohmann::ordered_json;
+
+constexpr size_t kMaxRecordBytes = 16 << 20;  // 1 000 keys with their URIs stay far below
+constexpr int kMaxDepth = 8;                  // ours nest three deep
+constexpr size_t kMaxObjects = 100'000;
+constexpr size_t kMaxPredictions = 10'000;
+constexpr size_t kMaxMessageBytes = 512;
+constexpr uint64_t kMaxCount = 1ULL << 53;  // beyond it, jq and JavaScript would round
+constexpr int kMaxSmall = 1'000'000;        // attempts, top_k
+constexpr double kMaxStageMs = 1e12;
+constexpr double kMaxFloat = std::numeric_limits<float>::max();
+
+void PutText(Object& object, const char* name, const std::string& bytes) {
+  if (IsUtf8(bytes)) {
+    object[name] = bytes;
+  } else {
+    object[std::string(name) + "_base64"] = ToBase64(bytes);
+  }
+}
+
+void PutTextUnlessEmpty(Object& object, const char* name, const std::string& bytes) {
+  if (!bytes.empty()) PutText(object, name, bytes);
+}
+
+/// The double whose shortest decimal form is the shortest one of `value`: 0.1, not
+/// 0.10000000149011612.
+double ShortestDouble(float value) {
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
+  double result = value;
+  std::from_chars(text, end, result);
+  return result;
+}
+
+double RoundToMicroseconds(double ms) {
+  return std::isfinite(ms) && ms > 0 ? std::round(std::min(ms, kMaxStageMs) * 1e3) / 1e3 : 0;
+}
+
+/// One line of bounded length, cut between characters.
+std::string OneLine(std::string message) {
+  for (char& c : message)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  if (message.size() <= kMaxMessageBytes) return message;
+  size_t end = kMaxMessageBytes;
+  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;
+  return message.substr(0, end) + "…";
+}
+
+std::string Dump(const Object& object) {
+  return object.dump(-1, ' ', /*ensure_ascii=*/false, Object::error_handler_t::replace);
+}
+
+/// Parses and checks the version; `what` names the kind of record in messages.
+Result<json> ParseRecord(std::string_view text, const char* what) {
+  Result<json> record = ParseJsonObject(text, kMaxRecordBytes, kMaxDepth);
+  if (!record) return Annotate(record.error(), "decoding a {}", what);
+  Status status;
+  const uint64_t version =
+      JsonReader(*record, status).Whole("version", 1, std::numeric_limits<int32_t>::max());
+  if (!status.ok()) return Annotate(status, "decoding a {}", what);
+  if (version > kRecordVersion) {
+    return Error(Code::kUnimplemented,
+                 "decoding a {}: record version {} is newer than this trawl understands ({})", what,
+                 version, kRecordVersion);
+  }
+  return record;
+}
+
+std::string ReadJobId(JsonReader& reader) {
+  std::string job_id = reader.Text("job");
+  if (job_id.empty()) reader.Fail("job", "empty");
+  return job_id;
+}
+
+std::string ReadDigest(JsonReader& reader, const char* name) {
+  std::string digest = reader.Text(name);
+  if (!digest.empty() && !SetDigest::FromHex(digest)) reader.Fail(name, "not 32 hex digits");
+  return digest;
+}
+
+void PutSpec(Object& object, const JobSpec& spec) {
+  PutText(object, "source", spec.source);
+  Object model;
+  PutText(model, "uri", spec.model.uri);
+  PutText(model, "name", spec.model.name);
+  PutText(model, "digest", spec.model.digest);
+  PutText(model, "preprocess_digest", spec.model.preprocess_digest);
+  object["model"] = std::move(model);
+  object["top_k"] = spec.top_k;
+}
+
+JobSpec ReadSpec(JsonReader& reader) {
+  JobSpec spec;
+  spec.source = reader.Text("source");
+  JsonReader model = reader.Object("model");
+  spec.model.uri = model.Text("uri");
+  spec.model.name = model.Text("name");
+  spec.model.digest = model.Text("digest");
+  spec.model.preprocess_digest = model.Text("preprocess_digest");
+  spec.top_k = static_cast<int>(reader.Whole("top_k", 1, kMaxPredictions));
+  return spec;
+}
+
+Object ToJson(const ObjectRef& ref) {
+  Object object;
+  PutText(object, "key", ref.key);
+  PutTextUnlessEmpty(object, "uri", ref.uri);
+  if (ref.size_bytes) object["size"] = *ref.size_bytes;
+  PutTextUnlessEmpty(object, "etag", ref.etag);
+  return object;
+}
+
+ObjectRef ReadObjectRef(JsonReader reader) {
+  ObjectRef ref;
+  ref.key = reader.Text("key");
+  ref.uri = reader.TextOr("uri", "");
+  if (reader.Has("size")) ref.size_bytes = reader.Whole("size", 0, kMaxCount);
+  ref.etag = reader.TextOr("etag", "");
+  if (ref.key.empty()) reader.Fail("key", "empty");
+  return ref;
+}
+
+void PutOutcome(Object& object, const std::vector<Prediction>& predictions) {
+  object["status"] = "ok";
+  Object list = Object::array();
+  for (const Prediction& prediction : predictions) {
+    Object item;
+    item["class"] = prediction.class_index;
+    PutTextUnlessEmpty(item, "label", prediction.label);
+    item["probability"] = ShortestDouble(prediction.probability);
+    list.push_back(std::move(item));
+  }
+  object["predictions"] = std::move(list);
+}
+
+void PutOutcome(Object& object, const ObjectError& error) {
+  object["status"] = "failed";
+  Object item;
+  item["code"] = ToString(error.code);
+  PutText(item, "message", OneLine(error.message));
+  item["attempts"] = error.attempts;
+  object["error"] = std::move(item);
+}
+
+std::vector<Prediction> ReadPredictions(JsonReader& reader) {
+  std::vector<Prediction> predictions;
+  reader.ForEach("predictions", kMaxPredictions, [&](JsonReader item) {
+    Prediction prediction;
+    prediction.class_index =
+        static_cast<int>(item.Whole("class", 0, std::numeric_limits<int32_t>::max()));
+    prediction.label = item.TextOr("label", "");
+    prediction.probability = static_cast<float>(item.Number("probability", -kMaxFloat, kMaxFloat));
+    predictions.push_back(std::move(prediction));
+  });
+  return predictions;
+}
+
+ObjectError ReadError(JsonReader reader) {
+  ObjectError error;
+  const std::optional<ObjectErrorCode> code = ParseObjectErrorCode(reader.Text("code"));
+  if (!code) reader.Fail("code", "not an error code of this version");
+  error.code = code.value_or(ObjectErrorCode::kInternal);
+  error.message = reader.Text("message");
+  error.attempts = static_cast<int>(reader.Whole("attempts", 0, kMaxSmall));
+  return error;
+}
+
+void ReadOutcome(JsonReader& reader, ResultRecord& record) {
+  const std::string status = reader.Text("status");
+  if (status == "ok") {
+    record.outcome = ReadPredictions(reader);
+  } else if (status == "failed") {
+    record.outcome = ReadError(reader.Object("error"));
+  } else {
+    reader.Fail("status", "neither ok nor failed");
+  }
+}
+
+Object ToJson(const StageTimings& timings) {
+  Object object;
+  object["download"] = RoundToMicroseconds(timings.download_ms);
+  object["decode"] = RoundToMicroseconds(timings.decode_ms);
+  object["infer"] = RoundToMicroseconds(timings.infer_ms);
+  return object;
+}
+
+StageTimings ReadTimings(JsonReader reader) {
+  StageTimings timings;
+  timings.download_ms = reader.Number("download", 0, kMaxStageMs);
+  timings.decode_ms = reader.Number("decode", 0, kMaxStageMs);
+  timings.infer_ms = reader.Number("infer", 0, kMaxStageMs);
+  return timings;
+}
+
+Object ToJson(const ListingCursor& cursor) {
+  Object object;
+  PutText(object, "last_key", cursor.last_key);
+  object["entries"] = cursor.entries;
+  PutText(object, "digest", cursor.digest_hex);
+  return object;
+}
+
+ListingCursor ReadCursor(JsonReader reader) {
+  ListingCursor cursor;
+  cursor.last_key = reader.Text("last_key");
+  cursor.entries = reader.Whole("entries", 0, kMaxCount);
+  cursor.digest_hex = reader.Text("digest");
+  return cursor;
+}
+
+JobState ReadState(JsonReader& reader) {
+  const std::string state = reader.Text("state");
+  if (state == ToString(JobState::kListing)) return JobState::kListing;
+  if (state != ToString(JobState::kSealed)) reader.Fail("state", "neither listing nor sealed");
+  return JobState::kSealed;
+}
+
+}  // namespace
+
+std::string Encode(const WorkBatch& batch) {
+  Object object;
+  object["version"] = kRecordVersion;
+  PutText(object, "job", batch.job_id);
+  object["batch"] = batch.seq;
+  object["attempt"] = batch.attempt;
+  PutSpec(object, batch.spec);
+  Object list = Object::array();
+  for (const ObjectRef& ref : batch.objects) list.push_back(ToJson(ref));
+  object["objects"] = std::move(list);
+  return Dump(object);
+}
+
+std::string Encode(const ResultRecord& record) {
+  Object object;
+  object["version"] = kRecordVersion;
+  PutText(object, "job", record.job_id);
+  object["batch"] = record.batch_seq;
+  object["index"] = record.index;
+  object["attempt"] = record.attempt;
+  PutText(object, "key", record.key);
+  std::visit([&](const auto& outcome) { PutOutcome(object, outcome); }, record.outcome);
+  PutText(object, "model", record.model_name);
+  PutText(object, "model_digest", record.model_digest);
+  PutText(object, "worker", record.worker);
+  object["bytes"] = record.size_bytes;
+  object["timings_ms"] = ToJson(record.timings);
+  object["finished_at"] = FormatUtc(record.finished_at_ms);
+  return Dump(object);
+}
+
+std::string Encode(const JobRecord& record) {
+  Object object;
+  object["version"] = kRecordVersion;
+  PutText(object, "job", record.job_id);
+  object["state"] = ToString(record.state);
+  PutText(object, "input", record.input);
+  PutSpec(object, record.spec);
+  object["cursor"] = ToJson(record.cursor);
+  object["batches"] = record.batches;
+  object["objects"] = record.objects;
+  PutText(object, "digest", record.digest_hex);
+  object["created_at"] = FormatUtc(record.created_at_ms);
+  return Dump(object);
+}
+
+Result<WorkBatch> DecodeWorkBatch(std::string_view text) {
+  TRAWL_ASSIGN(const json parsed, ParseRecord(text, "work batch"));
+  Status status;
+  JsonReader reader(parsed, status);
+  WorkBatch batch;
+  batch.job_id = ReadJobId(reader);
+  batch.seq = reader.Whole("batch", 0, kMaxCount);
+  batch.attempt = static_cast<int>(reader.Whole("attempt", 1, kMaxSmall));
+  batch.spec = ReadSpec(reader);
+  reader.ForEach("objects", kMaxObjects,
+                 [&](JsonReader item) { batch.objects.push_back(ReadObjectRef(item)); });
+  if (batch.objects.empty()) reader.Fail("objects", "empty");
+  if (!status.ok()) return Annotate(status, "decoding a work batch");
+  return batch;
+}
+
+Result<ResultRecord> DecodeResultRecord(std::string_view text) {
+  TRAWL_ASSIGN(const json parsed, ParseRecord(text, "result record"));
+  Status status;
+  JsonReader reader(parsed, status);
+  ResultRecord record;
+  record.job_id = ReadJobId(reader);
+  record.batch_seq = reader.Whole("batch", 0, kMaxCount);
+  record.index =
+      static_cast<uint32_t>(reader.Whole("index", 0, std::numeric_limits<uint32_t>::max()));
+  record.attempt = static_cast<int>(reader.Whole("attempt", 1, kMaxSmall));
+  record.key = reader.Text("key");
+  if (record.key.empty()) reader.Fail("key", "empty");
+  ReadOutcome(reader, record);
+  record.model_name = reader.Text("model");
+  record.model_digest = reader.Text("model_digest");
+  record.worker = reader.Text("worker");
+  record.size_bytes = reader.Whole("bytes", 0, kMaxCount);
+  record.timings = ReadTimings(reader.Object("timings_ms"));
+  record.finished_at_ms = reader.Time("finished_at");
+  if (!status.ok()) return Annotate(status, "decoding a result record");
+  return record;
+}
+
+Result<JobRecord> DecodeJobRecord(std::string_view text) {
+  TRAWL_ASSIGN(const json parsed, ParseRecord(text, "job record"));
+  Status status;
+  JsonReader reader(parsed, status);
+  JobRecord record;
+  record.job_id = ReadJobId(reader);
+  record.state = ReadState(reader);
+  record.input = reader.Text("input");
+  record.spec = ReadSpec(reader);
+  record.cursor = ReadCursor(reader.Object("cursor"));
+  record.batches = reader.Whole("batches", 0, kMaxCount);
+  record.objects = reader.Whole("objects", 0, kMaxCount);
+  record.digest_hex = ReadDigest(reader, "digest");
+  record.created_at_ms = reader.Time("created_at");
+  if (!status.ok()) return Annotate(status, "decoding a job record");
+  return record;
+}
+
+std::string ResultMessageKey(const ResultRecord& record) {
+  return record.job_id + "/" + record.key;
+}
+
+std::string ObjectUri(std::string_view source, const ObjectRef& object) {
+  if (!object.uri.empty()) return object.uri;
+  // One slash belongs to the source, every other one to the key: "/a" is another object than "a".
+  std::string uri(source);
+  if (!uri.ends_with('/')) uri += '/';
+  return uri + object.key;
+}
+
+std::string_view ToString(JobState state) {
+  return state == JobState::kListing ? "listing" : "sealed";
+}
+
+}  // namespace trawl
