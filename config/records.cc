@@ -3,14 +3,13 @@
 // without losing a bit.
 #include "config/records.h"
 
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "config/json_reader.h"
+#include "config/json_writer.h"
 #include "config/set_digest.h"
-#include "config/text.h"
 #include "config/utc_time.h"
 
 namespace trawl {
@@ -25,50 +24,13 @@ constexpr size_t kMaxRecordBytes = 16 << 20;  // 1 000 keys with their URIs stay
 constexpr int kMaxDepth = 8;                  // ours nest three deep
 constexpr size_t kMaxObjects = 100'000;
 constexpr size_t kMaxPredictions = 10'000;
-constexpr size_t kMaxMessageBytes = 512;
 constexpr uint64_t kMaxCount = 1ULL << 53;  // beyond it, jq and JavaScript would round
 constexpr int kMaxSmall = 1'000'000;        // attempts, top_k
 constexpr double kMaxStageMs = 1e12;
 constexpr double kMaxFloat = std::numeric_limits<float>::max();
 
-void PutText(Object& object, const char* name, const std::string& bytes) {
-  if (IsUtf8(bytes)) {
-    object[name] = bytes;
-  } else {
-    object[std::string(name) + "_base64"] = ToBase64(bytes);
-  }
-}
-
-void PutTextUnlessEmpty(Object& object, const char* name, const std::string& bytes) {
-  if (!bytes.empty()) PutText(object, name, bytes);
-}
-
-/// The double whose shortest decimal form is the shortest one of `value`: 0.1, not
-/// 0.10000000149011612.
-double ShortestDouble(float value) {
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
-  double result = value;
-  std::from_chars(text, end, result);
-  return result;
-}
-
 double RoundToMicroseconds(double ms) {
   return std::isfinite(ms) && ms > 0 ? std::round(std::min(ms, kMaxStageMs) * 1e3) / 1e3 : 0;
-}
-
-/// One line of bounded length, cut between characters.
-std::string OneLine(std::string message) {
-  for (char& c : message)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
-  if (message.size() <= kMaxMessageBytes) return message;
-  size_t end = kMaxMessageBytes;
-  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;
-  return message.substr(0, end) + "…";
-}
-
-std::string Dump(const Object& object) {
-  return object.dump(-1, ' ', /*ensure_ascii=*/false, Object::error_handler_t::replace);
 }
 
 /// Parses and checks the version; `what` names the kind of record in messages.
@@ -143,24 +105,12 @@ ObjectRef ReadObjectRef(JsonReader reader) {
 
 void PutOutcome(Object& object, const std::vector<Prediction>& predictions) {
   object["status"] = "ok";
-  Object list = Object::array();
-  for (const Prediction& prediction : predictions) {
-    Object item;
-    item["class"] = prediction.class_index;
-    PutTextUnlessEmpty(item, "label", prediction.label);
-    item["probability"] = ShortestDouble(prediction.probability);
-    list.push_back(std::move(item));
-  }
-  object["predictions"] = std::move(list);
+  object["predictions"] = ToJson(predictions);
 }
 
 void PutOutcome(Object& object, const ObjectError& error) {
   object["status"] = "failed";
-  Object item;
-  item["code"] = ToString(error.code);
-  PutText(item, "message", OneLine(error.message));
-  item["attempts"] = error.attempts;
-  object["error"] = std::move(item);
+  object["error"] = ToJson(error);
 }
 
 std::vector<Prediction> ReadPredictions(JsonReader& reader) {

@@ -1,7 +1,7 @@
 #pragma once
-// All settings of all roles: one struct with its defaults, and one table (settings_table.cc) that gives each a
-// name, a unit, a range and a sentence. The table feeds the parser, the validation, --help and
-// config/SETTINGS.md. Precedence: flag > environment (TRAWL_…) > YAML file > default.
+// All settings of all roles: one struct with its defaults, and one table (settings_table.cc) that
+// gives each a name, a unit, a range and a sentence. The table feeds the parser, the validation,
+// --help and config/SETTINGS.md. Precedence: flag > environment (TRAWL_…) > YAML file > default.
 
 #include <cstdint>
 #include <map>
@@ -16,27 +16,27 @@ namespace trawl {
 
 struct Settings {
   // The log.
-  std::string brokers;                           // host:port,…; empty: the embedded log
-  std::string queue = "default";                 // work topic: trawl.work.<queue>
+  std::string brokers;            // host:port,…; empty: the embedded log
+  std::string queue = "default";  // work topic: trawl.work.<queue>
   int work_partitions = 64;
   int results_partitions = 8;
   int replication = 1;
   int64_t retention_hours = 168;
-  std::string group = "trawl-workers";           // consumer group of the workers
+  std::string group = "trawl-workers";  // consumer group of the workers
   int64_t transaction_timeout_ms = 30'000;
   int64_t session_timeout_ms = 45'000;
-  std::map<std::string, std::string> kafka;      // librdkafka's own dotted names, passed through
+  std::map<std::string, std::string> kafka;  // librdkafka's own dotted names, passed through
 
   // Producing.
-  int64_t batch_keys = 32;                       // objects per work message
-  int64_t list_page_keys = 1'000;                // objects per listing page, and per enqueueing transaction
+  int64_t batch_keys = 32;         // objects per work message
+  int64_t list_page_keys = 1'000;  // objects per listing page, and per enqueueing transaction
 
   // Objects.
-  std::string s3_endpoint;                       // empty: AWS
-  std::string s3_region;                         // empty: AWS_REGION, AWS_DEFAULT_REGION, then us-east-1
-  std::string s3_addressing = "auto";            // auto | path | virtual
-  bool anonymous = false;                        // do not sign requests
-  std::string ca_bundle;                         // empty: the system's
+  std::string s3_endpoint;             // empty: AWS
+  std::string s3_region;               // empty: AWS_REGION, AWS_DEFAULT_REGION, then us-east-1
+  std::string s3_addressing = "auto";  // auto | path | virtual
+  bool anonymous = false;              // do not sign requests
+  std::string ca_bundle;               // empty: the system's
   int64_t max_object_bytes = 32LL << 20;
   int64_t downloads_in_flight = 64;
   int64_t download_bytes_in_flight = 256LL << 20;
@@ -44,32 +44,32 @@ struct Settings {
   int64_t connect_timeout_ms = 3'000;
   int64_t first_byte_timeout_ms = 10'000;
   int64_t download_timeout_ms = 60'000;
-  std::vector<std::string> allow_root;           // local folders that a worker may read
-  std::vector<std::string> allow_bucket;         // empty: any bucket of the configured endpoint
+  std::vector<std::string> allow_root;    // local folders that a worker may read
+  std::vector<std::string> allow_bucket;  // empty: any bucket of the configured endpoint
 
   // Images.
-  int64_t max_image_side = 16'384;               // pixels
+  int64_t max_image_side = 16'384;  // pixels
   int64_t max_image_pixels = 50'000'000;
   int64_t max_jpeg_scans = 100;
 
   // Working.
-  int64_t sessions = 0;                          // inference sessions; 0: one per core
-  int64_t decode_threads = 0;                    // 0: one per core
-  int64_t batch_size = 8;                        // images per inference
-  int64_t batch_delay_ms = 20;                   // a partial inference batch waits this long at most
-  int64_t commit_results = 1'000;                // results per transaction, at most
-  int64_t commit_interval_ms = 500;              // a finished batch waits this long at most for its transaction
+  int64_t sessions = 0;              // inference sessions; 0: one per core
+  int64_t decode_threads = 0;        // 0: one per core
+  int64_t batch_size = 8;            // images per inference
+  int64_t batch_delay_ms = 20;       // a partial inference batch waits this long at most
+  int64_t commit_results = 1'000;    // results per transaction, at most
+  int64_t commit_interval_ms = 500;  // a finished batch waits this long at most for its transaction
   int64_t drain_timeout_ms = 25'000;
-  std::string worker_slot;                       // a name that survives restarts; empty: host and a random suffix
+  std::string worker_slot;  // a name that survives restarts; empty: host and a random suffix
 
   // Results.
-  int64_t collect_rows = 5'000;                  // rows per SQLite transaction, at most
+  int64_t collect_rows = 5'000;  // rows per SQLite transaction, at most
   int64_t collect_interval_ms = 500;
   int64_t top_k = 5;
 
   // The process.
-  std::string log_level = "info";                // debug | info | warn | error
-  std::string log_format = "text";               // text | json
+  std::string log_level = "info";   // debug | info | warn | error
+  std::string log_format = "text";  // text | json
 };
 
 /// Which roles a setting concerns, and its heading in --help and SETTINGS.md.
@@ -79,10 +79,12 @@ enum class SettingSection { kLog, kProducing, kObjects, kImages, kWorking, kResu
 struct SettingDef {
   using Member = std::variant<std::string Settings::*, int Settings::*, int64_t Settings::*,
                               bool Settings::*, std::vector<std::string> Settings::*>;
-  std::string name;  // kebab-case: the flag and the YAML key; TRAWL_<UPPER_SNAKE> in the environment
+  std::string
+      name;  // kebab-case: the flag and the YAML key; TRAWL_<UPPER_SNAKE> in the environment
   Member member;
   SettingSection section;
-  std::string unit;  // "ms" and "bytes" take suffixes (500ms, 30s; 32MiB); "" for plain numbers and text
+  std::string
+      unit;  // "ms" and "bytes" take suffixes (500ms, 30s; 32MiB); "" for plain numbers and text
   int64_t min = 0, max = 0;          // numbers only
   std::vector<std::string> choices;  // closed sets only
   std::string doc;                   // one sentence
@@ -99,7 +101,8 @@ std::string FormatSetting(const SettingDef& def, const Settings& settings);
 /// Layers the sources; call in the order YAML, environment, flags. Not thread-safe; lives in main.
 class SettingsLoader {
  public:
-  /// Each records every problem that it meets; none stops at the first. A list replaces a list of a weaker source.
+  /// Each records every problem that it meets; none stops at the first. A list replaces a list of a
+  /// weaker source.
   void LoadYaml(const std::string& path);
   void LoadEnvironment(const char* const* entries);
   void SetFlag(const std::string& name, const std::vector<std::string>& values);
@@ -112,7 +115,8 @@ class SettingsLoader {
   std::string SourceOf(const std::string& name) const;
 
  private:
-  void Set(const SettingDef& def, const std::vector<std::string>& values, const std::string& source);
+  void Set(const SettingDef& def, const std::vector<std::string>& values,
+           const std::string& source);
 
   Settings settings_;
   std::map<std::string, std::string> sources_;

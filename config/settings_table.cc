@@ -1,5 +1,5 @@
-// The table of all settings. To add one: a member with its default in settings.h, a row here, and run
-// `trawl settings --markdown > config/SETTINGS.md`.
+// The table of all settings. To add one: a member with its default in settings.h, a row here, and
+// run `trawl settings --markdown > config/SETTINGS.md`.
 
 #include "config/settings.h"
 
@@ -11,23 +11,23 @@ using Section = SettingSection;
 constexpr int64_t kGiB = 1LL << 30;
 constexpr int64_t kDayMs = 86'400'000;
 
-SettingDef Text(std::string name, std::string Settings::* member, Section section, std::string doc,
+SettingDef Text(std::string name, std::string Settings::*member, Section section, std::string doc,
                 std::vector<std::string> choices = {}) {
   return {std::move(name), member, section, "", 0, 0, std::move(choices), std::move(doc)};
 }
 
-SettingDef List(std::string name, std::vector<std::string> Settings::* member, Section section,
+SettingDef List(std::string name, std::vector<std::string> Settings::*member, Section section,
                 std::string doc) {
   return {std::move(name), member, section, "", 0, 0, {}, std::move(doc)};
 }
 
-SettingDef Flag(std::string name, bool Settings::* member, Section section, std::string doc) {
+SettingDef Flag(std::string name, bool Settings::*member, Section section, std::string doc) {
   return {std::move(name), member, section, "", 0, 0, {}, std::move(doc)};
 }
 
 template <class T>
-SettingDef Number(std::string name, T Settings::* member, Section section, std::string unit, int64_t min,
-                  int64_t max, std::string doc) {
+SettingDef Number(std::string name, T Settings::*member, Section section, std::string unit,
+                  int64_t min, int64_t max, std::string doc) {
   return {std::move(name), member, section, std::move(unit), min, max, {}, std::move(doc)};
 }
 
@@ -36,19 +36,23 @@ void AddLog(std::vector<SettingDef>& table) {
   table.push_back(Text("brokers", &Settings::brokers, section, "Kafka brokers, host:port,…"));
   table.push_back(Text("queue", &Settings::queue, section,
                        "Work queue: batches travel on the topic trawl.work.<queue>."));
-  table.push_back(Number("work-partitions", &Settings::work_partitions, section, "", 1, 10'000,
-                         "Partitions of a work topic when trawl creates it; the most workers that can share it."));
-  table.push_back(Number("results-partitions", &Settings::results_partitions, section, "", 1, 10'000,
-                         "Partitions of trawl.results when trawl creates it."));
+  table.push_back(Number(
+      "work-partitions", &Settings::work_partitions, section, "", 1, 10'000,
+      "Partitions of a work topic when trawl creates it; the most workers that can share it."));
+  table.push_back(Number("results-partitions", &Settings::results_partitions, section, "", 1,
+                         10'000, "Partitions of trawl.results when trawl creates it."));
   table.push_back(Number("replication", &Settings::replication, section, "", 1, 100,
                          "Replicas of each topic that trawl creates; 3 in production."));
-  table.push_back(Number("retention-hours", &Settings::retention_hours, section, "", 1, 1'000'000,
-                         "How long the topics keep work and results; longer than the longest job."));
-  table.push_back(Text("group", &Settings::group, section, "Consumer group that the workers share."));
-  table.push_back(Number("transaction-timeout-ms", &Settings::transaction_timeout_ms, section, "ms", 10'000,
-                         900'000, "A dead worker's open transaction is aborted by the broker after this time."));
-  table.push_back(Number("session-timeout-ms", &Settings::session_timeout_ms, section, "ms", 6'000, 300'000,
-                         "A silent worker's partitions go to others after this time."));
+  table.push_back(
+      Number("retention-hours", &Settings::retention_hours, section, "", 1, 1'000'000,
+             "How long the topics keep work and results; longer than the longest job."));
+  table.push_back(
+      Text("group", &Settings::group, section, "Consumer group that the workers share."));
+  table.push_back(Number(
+      "transaction-timeout-ms", &Settings::transaction_timeout_ms, section, "ms", 10'000, 900'000,
+      "A dead worker's open transaction is aborted by the broker after this time."));
+  table.push_back(Number("session-timeout-ms", &Settings::session_timeout_ms, section, "ms", 6'000,
+                         300'000, "A silent worker's partitions go to others after this time."));
 }
 
 void AddProducing(std::vector<SettingDef>& table) {
@@ -57,46 +61,53 @@ void AddProducing(std::vector<SettingDef>& table) {
                          "Object keys per work message."));
   table.push_back(Number("list-page-keys", &Settings::list_page_keys, section, "", 1, 1'000,
                          "Keys per listing page; a page is one transaction."));
-  table.push_back(Number("top-k", &Settings::top_k, section, "", 1, 100, "Predictions kept per object."));
+  table.push_back(
+      Number("top-k", &Settings::top_k, section, "", 1, 100, "Predictions kept per object."));
 }
 
 void AddObjects(std::vector<SettingDef>& table) {
   const Section section = Section::kObjects;
-  table.push_back(Text("s3-endpoint", &Settings::s3_endpoint, section,
-                       "S3 endpoint URL; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL count too; AWS when empty."));
-  table.push_back(Text("s3-region", &Settings::s3_region, section,
-                       "Region to sign for; AWS_REGION and AWS_DEFAULT_REGION count too; else us-east-1."));
-  table.push_back(Text("s3-addressing", &Settings::s3_addressing, section,
-                       "Where the bucket's name goes; auto: virtual for AWS, path for other endpoints.",
-                       {"auto", "path", "virtual"}));
+  table.push_back(
+      Text("s3-endpoint", &Settings::s3_endpoint, section,
+           "S3 endpoint URL; AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL count too; AWS when empty."));
+  table.push_back(
+      Text("s3-region", &Settings::s3_region, section,
+           "Region to sign for; AWS_REGION and AWS_DEFAULT_REGION count too; else us-east-1."));
+  table.push_back(
+      Text("s3-addressing", &Settings::s3_addressing, section,
+           "Where the bucket's name goes; auto: virtual for AWS, path for other endpoints.",
+           {"auto", "path", "virtual"}));
   table.push_back(Flag("anonymous", &Settings::anonymous, section, "Send S3 requests unsigned."));
   table.push_back(Text("ca-bundle", &Settings::ca_bundle, section,
                        "File of trusted certificates (PEM); the system's when empty."));
-  table.push_back(Number("max-object-bytes", &Settings::max_object_bytes, section, "bytes", 1, 4 * kGiB,
-                         "A larger object is a failure (too_large)."));
-  table.push_back(Number("downloads-in-flight", &Settings::downloads_in_flight, section, "", 1, 4'096,
-                         "Downloads that run at the same time in one process."));
-  table.push_back(Number("download-bytes-in-flight", &Settings::download_bytes_in_flight, section, "bytes",
-                         1 << 20, 64 * kGiB, "Bytes that running downloads may hold together."));
+  table.push_back(Number("max-object-bytes", &Settings::max_object_bytes, section, "bytes", 1,
+                         4 * kGiB, "A larger object is a failure (too_large)."));
+  table.push_back(Number("downloads-in-flight", &Settings::downloads_in_flight, section, "", 1,
+                         4'096, "Downloads that run at the same time in one process."));
+  table.push_back(Number("download-bytes-in-flight", &Settings::download_bytes_in_flight, section,
+                         "bytes", 1 << 20, 64 * kGiB,
+                         "Bytes that running downloads may hold together."));
   table.push_back(Number("download-attempts", &Settings::download_attempts, section, "", 1, 100,
                          "Attempts per object before a passing fault becomes its failure."));
-  table.push_back(Number("connect-timeout-ms", &Settings::connect_timeout_ms, section, "ms", 1, kDayMs,
-                         "Limit for connecting to a store."));
-  table.push_back(Number("first-byte-timeout-ms", &Settings::first_byte_timeout_ms, section, "ms", 1, kDayMs,
-                         "Limit for the first byte of an answer."));
-  table.push_back(Number("download-timeout-ms", &Settings::download_timeout_ms, section, "ms", 1, kDayMs,
-                         "Limit for one attempt as a whole."));
+  table.push_back(Number("connect-timeout-ms", &Settings::connect_timeout_ms, section, "ms", 1,
+                         kDayMs, "Limit for connecting to a store."));
+  table.push_back(Number("first-byte-timeout-ms", &Settings::first_byte_timeout_ms, section, "ms",
+                         1, kDayMs, "Limit for the first byte of an answer."));
+  table.push_back(Number("download-timeout-ms", &Settings::download_timeout_ms, section, "ms", 1,
+                         kDayMs, "Limit for one attempt as a whole."));
   table.push_back(List("allow-root", &Settings::allow_root, section,
                        "Local folder that a worker may read images and models from; repeatable."));
-  table.push_back(List("allow-bucket", &Settings::allow_bucket, section,
-                       "Bucket that a worker may read; repeatable; any bucket of the endpoint when left out."));
+  table.push_back(
+      List("allow-bucket", &Settings::allow_bucket, section,
+           "Bucket that a worker may read; repeatable; any bucket of the endpoint when left out."));
 }
 
 void AddImages(std::vector<SettingDef>& table) {
   const Section section = Section::kImages;
   table.push_back(Number("max-image-side", &Settings::max_image_side, section, "", 1, 65'535,
                          "Pixels; a longer side is a failure (too_large), seen in the header."));
-  table.push_back(Number("max-image-pixels", &Settings::max_image_pixels, section, "", 1, 1'000'000'000,
+  table.push_back(Number("max-image-pixels", &Settings::max_image_pixels, section, "", 1,
+                         1'000'000'000,
                          "Pixels; a larger picture is a failure (too_large), seen in the header."));
   table.push_back(Number("max-jpeg-scans", &Settings::max_jpeg_scans, section, "", 1, 10'000,
                          "A progressive JPEG with more scans is a failure (too_many_scans)."));
@@ -108,33 +119,35 @@ void AddWorking(std::vector<SettingDef>& table) {
                          "Inference sessions, each on one thread; 0: one per core."));
   table.push_back(Number("decode-threads", &Settings::decode_threads, section, "", 0, 1'024,
                          "Threads that decode images; 0: one per core."));
-  table.push_back(Number("batch-size", &Settings::batch_size, section, "", 1, 1'024, "Images per inference."));
+  table.push_back(
+      Number("batch-size", &Settings::batch_size, section, "", 1, 1'024, "Images per inference."));
   table.push_back(Number("batch-delay-ms", &Settings::batch_delay_ms, section, "ms", 0, 60'000,
                          "A partial inference batch waits this long at most."));
   table.push_back(Number("commit-results", &Settings::commit_results, section, "", 1, 100'000,
                          "Results per transaction, at most."));
-  table.push_back(Number("commit-interval-ms", &Settings::commit_interval_ms, section, "ms", 0, 60'000,
-                         "A finished batch waits this long at most for its transaction."));
-  table.push_back(Number("drain-timeout-ms", &Settings::drain_timeout_ms, section, "ms", 0, 3'600'000,
-                         "After SIGTERM: the time to finish what was accepted."));
+  table.push_back(Number("commit-interval-ms", &Settings::commit_interval_ms, section, "ms", 0,
+                         60'000, "A finished batch waits this long at most for its transaction."));
+  table.push_back(Number("drain-timeout-ms", &Settings::drain_timeout_ms, section, "ms", 0,
+                         3'600'000, "After SIGTERM: the time to finish what was accepted."));
   table.push_back(Text("worker-slot", &Settings::worker_slot, section,
-                       "A name of this worker that survives restarts (a StatefulSet's ordinal); never shared by two."));
+                       "A name of this worker that survives restarts (a StatefulSet's ordinal); "
+                       "never shared by two."));
 }
 
 void AddResults(std::vector<SettingDef>& table) {
   const Section section = Section::kResults;
   table.push_back(Number("collect-rows", &Settings::collect_rows, section, "", 1, 1'000'000,
                          "Rows per SQLite transaction, at most."));
-  table.push_back(Number("collect-interval-ms", &Settings::collect_interval_ms, section, "ms", 1, 60'000,
-                         "A result waits this long at most for its SQLite transaction."));
+  table.push_back(Number("collect-interval-ms", &Settings::collect_interval_ms, section, "ms", 1,
+                         60'000, "A result waits this long at most for its SQLite transaction."));
 }
 
 void AddProcess(std::vector<SettingDef>& table) {
   const Section section = Section::kProcess;
-  table.push_back(Text("log-level", &Settings::log_level, section, "The least severe events to log.",
-                       {"debug", "info", "warn", "error"}));
-  table.push_back(Text("log-format", &Settings::log_format, section, "How events look on standard error.",
-                       {"text", "json"}));
+  table.push_back(Text("log-level", &Settings::log_level, section,
+                       "The least severe events to log.", {"debug", "info", "warn", "error"}));
+  table.push_back(Text("log-format", &Settings::log_format, section,
+                       "How events look on standard error.", {"text", "json"}));
 }
 
 }  // namespace
@@ -156,13 +169,20 @@ const std::vector<SettingDef>& SettingTable() {
 
 std::string_view Title(SettingSection section) {
   switch (section) {
-    case Section::kLog: return "The log";
-    case Section::kProducing: return "Producing";
-    case Section::kObjects: return "Objects";
-    case Section::kImages: return "Images";
-    case Section::kWorking: return "Working";
-    case Section::kResults: return "Results";
-    case Section::kProcess: return "The process";
+    case Section::kLog:
+      return "The log";
+    case Section::kProducing:
+      return "Producing";
+    case Section::kObjects:
+      return "Objects";
+    case Section::kImages:
+      return "Images";
+    case Section::kWorking:
+      return "Working";
+    case Section::kResults:
+      return "Results";
+    case Section::kProcess:
+      return "The process";
   }
   return "";
 }

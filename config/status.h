@@ -1,6 +1,7 @@
 #pragma once
-// Status and Result: how every fallible function of Trawl answers. Failures are data: they cross threads and
-// queues, and their code decides the route (retry, failure record, stop). Nothing in Trawl throws.
+// Status and Result: how every fallible function of Trawl answers. Failures are data: they cross
+// threads and queues, and their code decides the route (retry, failure record, stop). Nothing in
+// Trawl throws.
 
 #include <fmt/format.h>
 
@@ -18,15 +19,16 @@ enum class Code {
   kNotFound,            // a named thing does not exist
   kAlreadyExists,       // a named thing exists, but not as asked for
   kPermissionDenied,    // credentials, policy or allow-list
-  kFailedPrecondition,  // the system is in a state that forbids this; a person has to act (fenced, wrong database)
+  kFailedPrecondition,  // the system is in a state that forbids this; a person has to act (fenced,
+                        // wrong database)
   kAborted,             // undone as a whole; the caller may rewind and do it again
   kDataLoss,            // corrupt or missing data
   kUnavailable,         // a service cannot be reached now
   kDeadlineExceeded,
-  kResourceExhausted,   // memory, disk, quota
-  kUnimplemented,       // understood, but not supported
-  kCancelled,           // asked to stop
-  kInternal,            // a bug of ours or of a library
+  kResourceExhausted,  // memory, disk, quota
+  kUnimplemented,      // understood, but not supported
+  kCancelled,          // asked to stop
+  kInternal,           // a bug of ours or of a library
 };
 
 /// Snake-case name of `code`, such as "not_found".
@@ -56,23 +58,26 @@ inline Status::Status(tl::unexpected<Status> failure) : Status(std::move(failure
 
 inline Status OkStatus() { return {}; }
 
-/// A value, or the Status that says why there is none (never kOk). Has std::expected's member names.
+/// A value, or the Status that says why there is none (never kOk). Has std::expected's member
+/// names.
 template <class T>
 using Result = tl::expected<T, Status>;
 
-/// `return Error(Code::kNotFound, "no such job '{}'", job);` from a function returning Status or Result<T>.
+/// `return Error(Code::kNotFound, "no such job '{}'", job);` from a function returning Status or
+/// Result<T>.
 template <class... Args>
 [[nodiscard]] tl::unexpected<Status> Error(Code code, fmt::format_string<Args...> format,
                                            Args&&... args) {
   return tl::unexpected<Status>(Status(code, fmt::format(format, std::forward<Args>(args)...)));
 }
 
-/// Puts context before a failure, in a gerund and outermost first: "reading model.yaml: no such file".
+/// Puts context before a failure, in a gerund and outermost first: "reading model.yaml: no such
+/// file".
 template <class... Args>
 [[nodiscard]] tl::unexpected<Status> Annotate(const Status& status,
                                               fmt::format_string<Args...> format, Args&&... args) {
-  return tl::unexpected<Status>(
-      Status(status.code(), fmt::format(format, std::forward<Args>(args)...) + ": " + status.message()));
+  return tl::unexpected<Status>(Status(
+      status.code(), fmt::format(format, std::forward<Args>(args)...) + ": " + status.message()));
 }
 
 }  // namespace trawl
@@ -81,16 +86,17 @@ template <class... Args>
 #define TRAWL_CONCAT(a, b) TRAWL_CONCAT_INNER(a, b)
 
 /// Evaluates an expression of type Status; returns it from the enclosing function unless it is OK.
-#define TRAWL_TRY(expression)                                             \
-  do {                                                                    \
-    if (::trawl::Status trawl_status = (expression); !trawl_status.ok())  \
-      return ::tl::unexpected<::trawl::Status>(std::move(trawl_status));  \
+#define TRAWL_TRY(expression)                                            \
+  do {                                                                   \
+    if (::trawl::Status trawl_status = (expression); !trawl_status.ok()) \
+      return ::tl::unexpected<::trawl::Status>(std::move(trawl_status)); \
   } while (false)
 
-/// `TRAWL_ASSIGN(auto graph, LoadOnnx(path));` declares or assigns the value, or returns the failure.
+/// `TRAWL_ASSIGN(auto graph, LoadOnnx(path));` declares or assigns the value, or returns the
+/// failure.
 #define TRAWL_ASSIGN(target, expression) \
   TRAWL_ASSIGN_INNER(TRAWL_CONCAT(trawl_result_, __LINE__), target, expression)
-#define TRAWL_ASSIGN_INNER(result, target, expression)                           \
-  auto result = (expression);                                                    \
+#define TRAWL_ASSIGN_INNER(result, target, expression)                              \
+  auto result = (expression);                                                       \
   if (!result) return ::tl::unexpected<::trawl::Status>(std::move(result).error()); \
   target = std::move(*result)

@@ -26,7 +26,8 @@ size_t EditDistance(std::string_view a, std::string_view b) {
 std::string Nearest(std::string_view name, const std::vector<std::string>& candidates) {
   if (name.size() > 100) return "";  // nobody meant that, and the distance is quadratic
   std::string best;
-  size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;  // a third of the letters may be wrong
+  size_t best_distance =
+      std::max<size_t>(2, name.size() / 3) + 1;  // a third of the letters may be wrong
   for (const std::string& candidate : candidates) {
     const size_t distance = EditDistance(name, candidate);
     if (distance < best_distance) {

@@ -7,7 +7,8 @@
 
 namespace trawl {
 
-/// The candidate nearest to `name` in edit distance (Levenshtein), or "" when none is near enough to be meant.
+/// The candidate nearest to `name` in edit distance (Levenshtein), or "" when none is near enough
+/// to be meant.
 std::string Nearest(std::string_view name, const std::vector<std::string>& candidates);
 
 /// "; did you mean 'batch-size'?", or "".
