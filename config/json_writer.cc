@@ -1,6 +1,7 @@
 #include "config/json_writer.h"
 
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "config/text.h"
 
@@ -8,16 +9,6 @@ namespace trawl {
 namespace {
 
 constexpr size_t kMaxMessageBytes = 512;
-
-/// The double whose shortest decimal form is the shortest one of `value`: 0.1, not
-/// 0.10000000149011612.
-double ShortestDouble(float value) {
-  char text[32];
-  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
-  double result = value;
-  std::from_chars(text, end, result);
-  return result;
-}
 
 /// One line of bounded length, cut between characters.
 std::string OneLine(std::string message) {

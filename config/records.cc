@@ -3,6 +3,7 @@
 // without losing a bit.
 #include "config/records.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -10,19 +11,18 @@
 #include "config/json_reader.h"
 #include "config/json_writer.h"
 #include "config/set_digest.h"
+#include "config/text.h"
 #include "config/utc_time.h"
 
 namespace trawl {
 namespace {
 
 using nlohmann::json;
-// Keeps the order of insertion, by searching linearly: for writing only. Reading takes the sorted
-// one, which strangers cannot slow down with a million fields.
-using Object = nlohmann::ordered_json;
 
 constexpr size_t kMaxRecordBytes = 16 << 20;  // 1 000 keys with their URIs stay far below
 constexpr int kMaxDepth = 8;                  // ours nest three deep
 constexpr size_t kMaxObjects = 100'000;
+constexpr size_t kMaxJobIdBytes = 255;
 constexpr size_t kMaxPredictions = 10'000;
 constexpr uint64_t kMaxCount = 1ULL << 53;  // beyond it, jq and JavaScript would round
 constexpr int kMaxSmall = 1'000'000;        // attempts, top_k
@@ -49,9 +49,13 @@ Result<json> ParseRecord(std::string_view text, const char* what) {
   return record;
 }
 
+/// People type job ids, and tools print them: one line of text, and not a long one.
 std::string ReadJobId(JsonReader& reader) {
   std::string job_id = reader.Text("job");
-  if (job_id.empty()) reader.Fail("job", "empty");
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
+  if (job_id.empty() || job_id.size() > kMaxJobIdBytes || !IsUtf8(job_id) ||
+      std::any_of(job_id.begin(), job_id.end(), is_control))
+    reader.Fail("job", "not a line of 1 to 255 bytes");
   return job_id;
 }
 
@@ -61,9 +65,9 @@ std::string ReadDigest(JsonReader& reader, const char* name) {
   return digest;
 }
 
-void PutSpec(Object& object, const JobSpec& spec) {
+void PutSpec(JsonObject& object, const JobSpec& spec) {
   PutText(object, "source", spec.source);
-  Object model;
+  JsonObject model;
   PutText(model, "uri", spec.model.uri);
   PutText(model, "name", spec.model.name);
   PutText(model, "digest", spec.model.digest);
@@ -84,8 +88,8 @@ JobSpec ReadSpec(JsonReader& reader) {
   return spec;
 }
 
-Object ToJson(const ObjectRef& ref) {
-  Object object;
+JsonObject ToJson(const ObjectRef& ref) {
+  JsonObject object;
   PutText(object, "key", ref.key);
   PutTextUnlessEmpty(object, "uri", ref.uri);
   if (ref.size_bytes) object["size"] = *ref.size_bytes;
@@ -103,12 +107,12 @@ ObjectRef ReadObjectRef(JsonReader reader) {
   return ref;
 }
 
-void PutOutcome(Object& object, const std::vector<Prediction>& predictions) {
+void PutOutcome(JsonObject& object, const std::vector<Prediction>& predictions) {
   object["status"] = "ok";
   object["predictions"] = ToJson(predictions);
 }
 
-void PutOutcome(Object& object, const ObjectError& error) {
+void PutOutcome(JsonObject& object, const ObjectError& error) {
   object["status"] = "failed";
   object["error"] = ToJson(error);
 }
@@ -147,8 +151,8 @@ void ReadOutcome(JsonReader& reader, ResultRecord& record) {
   }
 }
 
-Object ToJson(const StageTimings& timings) {
-  Object object;
+JsonObject ToJson(const StageTimings& timings) {
+  JsonObject object;
   object["download"] = RoundToMicroseconds(timings.download_ms);
   object["decode"] = RoundToMicroseconds(timings.decode_ms);
   object["infer"] = RoundToMicroseconds(timings.infer_ms);
@@ -163,8 +167,8 @@ StageTimings ReadTimings(JsonReader reader) {
   return timings;
 }
 
-Object ToJson(const ListingCursor& cursor) {
-  Object object;
+JsonObject ToJson(const ListingCursor& cursor) {
+  JsonObject object;
   PutText(object, "last_key", cursor.last_key);
   object["entries"] = cursor.entries;
   PutText(object, "digest", cursor.digest_hex);
@@ -189,20 +193,20 @@ JobState ReadState(JsonReader& reader) {
 }  // namespace
 
 std::string Encode(const WorkBatch& batch) {
-  Object object;
+  JsonObject object;
   object["version"] = kRecordVersion;
   PutText(object, "job", batch.job_id);
   object["batch"] = batch.seq;
   object["attempt"] = batch.attempt;
   PutSpec(object, batch.spec);
-  Object list = Object::array();
+  JsonObject list = JsonObject::array();
   for (const ObjectRef& ref : batch.objects) list.push_back(ToJson(ref));
   object["objects"] = std::move(list);
   return Dump(object);
 }
 
 std::string Encode(const ResultRecord& record) {
-  Object object;
+  JsonObject object;
   object["version"] = kRecordVersion;
   PutText(object, "job", record.job_id);
   object["batch"] = record.batch_seq;
@@ -220,7 +224,7 @@ std::string Encode(const ResultRecord& record) {
 }
 
 std::string Encode(const JobRecord& record) {
-  Object object;
+  JsonObject object;
   object["version"] = kRecordVersion;
   PutText(object, "job", record.job_id);
   object["state"] = ToString(record.state);

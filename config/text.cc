@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 
@@ -87,6 +88,14 @@ std::optional<std::string> FromBase64(std::string_view text) {
   // same text.
   if (ToBase64(bytes) != text) return std::nullopt;
   return bytes;
+}
+
+double ShortestDouble(float value) {
+  char text[32];
+  const char* const end = std::to_chars(text, text + sizeof(text), value).ptr;
+  double result = value;
+  std::from_chars(text, end, result);
+  return result;
 }
 
 }  // namespace trawl

@@ -1,5 +1,6 @@
 #pragma once
-// Bytes that have to travel as text: is it UTF-8, and base64 for when it is not.
+// Values that have to travel as text: UTF-8 or not, base64 for when it is not, and floats that read
+// well.
 
 #include <optional>
 #include <string>
@@ -14,5 +15,9 @@ bool IsUtf8(std::string_view bytes);
 std::string ToBase64(std::string_view bytes);
 /// None unless `text` is exactly what ToBase64 writes.
 std::optional<std::string> FromBase64(std::string_view text);
+
+/// The double whose shortest decimal form is the shortest one of `value`: 0.1, not
+/// 0.10000000149011612. Converting it back to float gives `value`.
+double ShortestDouble(float value);
 
 }  // namespace trawl

@@ -221,7 +221,8 @@ TEST(Records, AMissingOrMistypedFieldIsNamed) {
   EXPECT_THAT(Refusal(With(good, R"("key":"cats/1.jpg")", R"("key":"")")), HasSubstr("key: empty"));
   EXPECT_THAT(Refusal(With(good, R"("key":"cats/1.jpg")", R"("key_base64":"&")")),
               HasSubstr("key_base64: not base64"));
-  EXPECT_THAT(Refusal(With(good, R"("job":"nightly")", R"("job":"")")), HasSubstr("job: empty"));
+  EXPECT_THAT(Refusal(With(good, R"("job":"nightly")", R"("job":"")")),
+              HasSubstr("job: not a line"));
   EXPECT_THAT(Refusal(With(good, R"("version":1)", R"("version":"1")")),
               HasSubstr("version: not a whole number"));
   EXPECT_THAT(Refusal(With(good, R"("version":1)", R"("version":0)")),
@@ -237,6 +238,14 @@ TEST(Records, AMissingOrMistypedFieldIsNamed) {
   EXPECT_THAT(Refusal(With(good, "T23:59", "T25:59")), HasSubstr("finished_at: not a time"));
   EXPECT_THAT(Refusal(With(Encode(Failure()), "not_found", "lost")),
               HasSubstr("error.code: not an error code"));
+}
+
+TEST(Records, AJobIdIsOneLineOfText) {
+  ResultRecord record = Success();
+  for (const std::string& id : {std::string("a\nb"), std::string("\xFF"), std::string(256, 'j')}) {
+    record.job_id = id;
+    EXPECT_THAT(Refusal(Encode(record)), HasSubstr("job: not a line of 1 to 255 bytes"));
+  }
 }
 
 TEST(Records, AbsurdNumbersAreNamed) {
