@@ -39,18 +39,20 @@ TEXT = (".h", ".cc", ".py", ".sh", ".cmake", ".txt", ".md", ".sql", ".yaml", ".y
 
 
 class Ban:
-    """`pattern` must not occur in files of these kinds, except below `allowed`."""
+    """`pattern` must not occur in files of these kinds, except below `allowed`, nor where `unless`
+    occurs in the same statement."""
 
-    def __init__(self, pattern, instead, kinds=CODE, allowed=(), in_comments=True):
+    def __init__(self, pattern, instead, kinds=CODE, allowed=(), unless=None, in_comments=True):
         self.pattern, self.instead, self.kinds = re.compile(pattern), instead, kinds
         self.allowed, self.in_comments = allowed, in_comments
+        self.unless = re.compile(unless) if unless else None
 
 
 BANS = [
     Ban(r"(?i)\bfailed to\b", "context in gerunds: `reading X: no such file`", TEXT),
     Ban(r"using namespace std;", "the names that you need, qualified"),
-    Ban(r"^(?!.*(_ptr<.*[({]|\breset\())(.*?)\bnew\s+[A-Za-z_:]+",
-        "std::make_unique, or a container", in_comments=False),
+    Ban(r"\bnew\s+[A-Za-z_:]+", "std::make_unique, or a container", unless=r"_ptr<|\breset\(",
+        in_comments=False),
     Ban(r"(?<!= )\bdelete\b", "an owner that frees in its destructor", in_comments=False),
     Ban(r"\bsleep_(for|until)\b|\bu?sleep\(", "the Clock of config/clock.h",
         allowed=("config/clock",), in_comments=False),

@@ -62,16 +62,18 @@ class Tidy(unittest.TestCase):
         for path in paths(*rules.TEXT):
             if path.startswith(RULES_THEMSELVES):
                 continue
-            whole = list(lines(path))
-            code = bare(text(path)).split("\n") if path.endswith(rules.CODE) else None
+            whole = text(path)
+            code = bare(whole) if path.endswith(rules.CODE) else whole
             for ban in rules.BANS:
                 if not path.endswith(ban.kinds) or path.startswith(tuple(ban.allowed)):
                     continue
-                for number, line in whole:
-                    line = line if ban.in_comments or code is None else code[number - 1]
-                    match = ban.pattern.search(line)
-                    if match:
-                        self.complain(path, number, f"`{match.group()}`: write {ban.instead}")
+                source = whole if ban.in_comments else code
+                for match in ban.pattern.finditer(source):
+                    statement = re.split(r"[;{}]", source[:match.start()])[-1]
+                    if ban.unless and ban.unless.search(statement):
+                        continue
+                    line = source.count("\n", 0, match.start()) + 1
+                    self.complain(path, line, f"`{match.group()}`: write {ban.instead}")
 
     def test_columns_and_whitespace(self):
         for path in paths(".h", ".cc", ".py", ".sh", ".cmake", "CMakeLists.txt"):
