@@ -1,7 +1,9 @@
 #pragma once
-// The result_store port: where outcomes end and where people query them. One adapter: SQLite (schema.sql).
-// ResultStore is the collector's writing side; ResultReader is everybody's reading side and never blocks it.
+// The result_store port: where outcomes end and where people query them. One adapter: SQLite
+// (migrations/). ResultStore is the collector's writing side; ResultReader is everybody's reading
+// side and never blocks it.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -31,40 +33,47 @@ struct CollectedBatch {
 
 struct WriteReport {
   int64_t rows_added = 0;
+  int64_t rows_replaced = 0;          // failures that a later attempt replaced
   int64_t duplicates_suppressed = 0;  // same (job, batch, index, attempt) seen before
 };
 
-/// Not thread-safe; one per database (a second one is noticed by its offsets).
+/// Not thread-safe; one per database (a second one is noticed by its offsets). Later attempts of
+/// one (batch, index) replace a failure of an earlier one, and never a success. Call Offsets before
+/// the first Write with steps.
 class ResultStore {
  public:
   virtual ~ResultStore() = default;
-  /// The offsets to read on from, for the log with this identity. Errors: kFailedPrecondition when the database was
-  /// filled from another log.
+  /// The offsets to read on from, for the log with this identity. Errors: kFailedPrecondition when
+  /// the database was filled from another log.
   virtual Result<std::vector<TopicOffset>> Offsets(const std::string& log_identity) = 0;
-  /// One transaction. Errors: kFailedPrecondition (an offset is not the expected one: a second collector),
-  /// kResourceExhausted (disk full), kUnavailable (locked by somebody for longer than the busy timeout).
+  /// One transaction. Errors: kFailedPrecondition (an offset is not the expected one: a second
+  /// collector), kResourceExhausted (disk full), kUnavailable (locked by somebody for longer than
+  /// the busy timeout).
   virtual Result<WriteReport> Write(const CollectedBatch& batch) = 0;
 };
 
-/// Creates the database, or migrates an older one forward. Errors: kFailedPrecondition (not a Trawl database, or from
-/// a newer Trawl), kPermissionDenied (read-only), kNotFound (no such folder), kDataLoss (not a database).
-Result<std::unique_ptr<ResultStore>> OpenResultStore(const std::string& path);
+/// Creates the database, or migrates an older one forward. Errors: kFailedPrecondition (not a Trawl
+/// database, or from a newer Trawl), kPermissionDenied (read-only), kNotFound (no such folder),
+/// kInvalidArgument (it is a folder), kDataLoss (not a database), kUnavailable (locked for longer
+/// than `busy_timeout`), kResourceExhausted.
+Result<std::unique_ptr<ResultStore>> OpenResultStore(
+    const std::string& path, std::chrono::milliseconds busy_timeout = std::chrono::seconds(10));
 
 /// A job as the database sees it.
 struct JobStatus {
   std::string job_id;
-  std::string state;          // listing | running | complete
+  std::string state;  // listing | running | complete
   std::string source;
   std::string model_name;
   std::string model_digest;
-  uint64_t enqueued = 0;      // final once the state is not `listing`
-  uint64_t done = 0;          // with predictions
-  uint64_t failed = 0;        // with an error
+  uint64_t enqueued = 0;  // final once the state is not `listing`
+  uint64_t done = 0;      // with predictions
+  uint64_t failed = 0;    // with an error
   int64_t created_at_ms = 0;
   std::optional<int64_t> first_result_ms, last_result_ms;
-  double rate_per_second = 0; // over the last 30 s of results (all of them if fewer)
-  std::optional<double> eta_seconds;
-  StageTimings busy;          // sums over the job's objects, ms
+  double rate_per_second = 0;  // over the 30 s up to the newest result (all of them if fewer)
+  std::optional<double> eta_seconds;  // while running
+  StageTimings busy;                  // sums over the job's objects, ms
 };
 
 struct ResultRow {
@@ -73,14 +82,16 @@ struct ResultRow {
   std::vector<Prediction> predictions;
 };
 
-/// Thread-safe through SQLite's own locking; open one per thread.
+/// Not thread-safe: open one per thread. Any number may read while the collector writes.
 class ResultReader {
  public:
   virtual ~ResultReader() = default;
   virtual Result<std::vector<JobStatus>> Jobs() = 0;
   /// Errors: kNotFound.
   virtual Result<JobStatus> Job(const std::string& job_id) = 0;
-  /// Calls `visit` with each row in key order until it returns false. `limit` 0: all.
+  /// Calls `visit` with each row in the order of the keys' bytes (keys that are not text come last)
+  /// until it returns false; all from one snapshot, in bounded memory. `limit` 0: all. Errors:
+  /// kNotFound.
   virtual Status Rows(const std::string& job_id, bool failures_only, int64_t limit,
                       const std::function<bool(const ResultRow&)>& visit) = 0;
 };
