@@ -1,6 +1,7 @@
 #pragma once
-// The producer: lists a source (or reads a manifest) page by page and enqueues batches of keys. Each page's batches and
-// the listing cursor are one transaction, so a killed producer goes on where it was and enqueues nothing twice.
+// The producer: lists a source (or reads a manifest) page by page and enqueues batches of keys.
+// Each page's batches and the listing cursor are one transaction, so a killed producer goes on
+// where it was and enqueues nothing twice.
 
 #include <functional>
 #include <string>
@@ -18,9 +19,9 @@ struct ProducerOptions {
   storage::MessageLog& log;
   storage::ObjectStore& objects;
   std::string job_id;
-  JobSpec spec;               // spec.source: normalised by ResolveSource
-  std::string prefix;         // listings only
-  std::string manifest_path;  // empty: list the source; "-": stdin
+  JobSpec spec;                                       // spec.source: normalised by ResolveSource
+  std::string prefix;                                 // listings only
+  std::string manifest_path;                          // empty: list the source; "-": stdin
   std::function<void(const JobRecord&)> on_progress;  // after each page; may be empty
 };
 
@@ -30,13 +31,28 @@ struct ResolvedSource {
   std::string prefix;  // s3://bucket/prefix lists below it; keys stay whole
 };
 
-/// `source`: a folder, file:///…, s3://bucket/prefix, or an http(s):// base. Empty with a manifest: the current folder.
+/// `source`: a folder, file:///…, s3://bucket/prefix, or an http(s):// base. Empty with a manifest:
+/// the current folder.
 /// Errors: kInvalidArgument, kNotFound (no such folder).
 Result<ResolvedSource> ResolveSource(const std::string& source, bool has_manifest);
 
-/// Enqueues what the job still lacks and seals it; a sealed job returns at once. Returns the job's record.
-/// Errors: kFailedPrecondition (the job exists with another spec; a second producer of the job took over; the manifest
-/// changed), kNotFound, kPermissionDenied, kUnavailable, kInvalidArgument (a manifest line), kCancelled.
+/// JobRecord::input of a job: "prefix <prefix>", or "manifest <path>" when there is one.
+std::string InputName(const std::string& prefix, const std::string& manifest_path);
+
+/// A readable name that no other job has: date, time and a few random letters.
+std::string GenerateJobId();
+
+/// Errors: kInvalidArgument unless `job_id` is 1 to 100 of [A-Za-z0-9._-].
+Status CheckJobId(const std::string& job_id);
+
+/// Calls `visit` with the newest record of every job in the log, in no particular order.
+Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRecord&)>& visit);
+
+/// Enqueues what the job still lacks and seals it; a sealed job returns at once. Returns the job's
+/// record.
+/// Errors: kFailedPrecondition (the job exists with another spec; a second producer of the job took
+/// over; the manifest changed), kNotFound, kPermissionDenied, kUnavailable, kInvalidArgument (a
+/// manifest line), kCancelled.
 Result<JobRecord> RunProducer(const ProducerOptions& options, StopSignals stop);
 
 }  // namespace trawl::producer

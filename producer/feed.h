@@ -1,0 +1,33 @@
+#pragma once
+// Where a job's objects come from: a listing or a manifest, both read page by page behind one
+// interface.
+
+#include <memory>
+#include <vector>
+
+#include "config/records.h"
+#include "config/status.h"
+#include "producer/producer.h"
+
+namespace trawl::producer {
+
+struct FeedPage {
+  std::vector<ObjectRef> objects;
+  ListingCursor cursor;     // where to go on behind this page
+  uint64_t duplicates = 0;  // manifest entries left out because their key came before
+  bool last = false;
+};
+
+/// Not thread-safe.
+class Feed {
+ public:
+  virtual ~Feed() = default;
+  /// Errors: the object store's, or kInvalidArgument for a manifest's line.
+  virtual Result<FeedPage> Next(int max_objects) = 0;
+};
+
+/// Opens the job's feed behind `cursor`. Errors: kNotFound (no manifest), kFailedPrecondition (the
+/// manifest is not the one that the cursor was made for).
+Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options, const ListingCursor& cursor);
+
+}  // namespace trawl::producer

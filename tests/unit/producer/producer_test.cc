@@ -1,0 +1,248 @@
+// Goal: every key is enqueued exactly once, in whatever way the producer was interrupted. Method:
+// the real embedded log and a real folder; a wrapper log makes the n-th commit fail, before or
+// after it took effect, for every n.
+#include "producer/producer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "config/set_digest.h"
+#include "storage/message_log/embedded_log.h"
+#include "storage/topics.h"
+#include "tests/support/temp_dir.h"
+
+namespace trawl::producer {
+namespace {
+
+using storage::MessageLog;
+using ::testing::HasSubstr;
+
+/// Which commit fails (1, 2, …; 0: none), and whether it took effect all the same.
+struct Fault {
+  int commit = 0;
+  bool committed = false;
+  int seen = 0;
+};
+
+class FaultyProducer final : public storage::TransactionalProducer {
+ public:
+  FaultyProducer(std::unique_ptr<TransactionalProducer> inner, Fault& fault)
+      : inner_(std::move(inner)), fault_(fault) {}
+
+  Status Commit(const storage::Transaction& transaction) override {
+    const bool fails = ++fault_.seen == fault_.commit;
+    if (fails && !fault_.committed) return Status(Code::kAborted, "fault: not committed");
+    const Status status = inner_->Commit(transaction);
+    return fails ? Status(Code::kAborted, "fault: nobody can tell") : status;
+  }
+
+ private:
+  std::unique_ptr<TransactionalProducer> inner_;
+  Fault& fault_;
+};
+
+class FaultyLog final : public MessageLog {
+ public:
+  FaultyLog(MessageLog& inner, Fault& fault) : inner_(inner), fault_(fault) {}
+
+  Status EnsureTopics(std::span<const storage::TopicSpec> topics) override {
+    return inner_.EnsureTopics(topics);
+  }
+  Result<int> PartitionCount(const std::string& topic) override {
+    return inner_.PartitionCount(topic);
+  }
+  Result<std::string> Identity() override { return inner_.Identity(); }
+  Result<std::unique_ptr<storage::TransactionalProducer>> OpenProducer(
+      const std::string& id) override {
+    TRAWL_ASSIGN(auto producer, inner_.OpenProducer(id));
+    return std::make_unique<FaultyProducer>(std::move(producer), fault_);
+  }
+  Result<std::unique_ptr<storage::LogConsumer>> Subscribe(
+      const std::string& group, const std::vector<std::string>& topics,
+      storage::RebalanceListener& listener) override {
+    return inner_.Subscribe(group, topics, listener);
+  }
+  Result<std::unique_ptr<storage::LogConsumer>> Assign(
+      const std::vector<storage::TopicOffset>& offsets) override {
+    return inner_.Assign(offsets);
+  }
+
+ private:
+  MessageLog& inner_;
+  Fault& fault_;
+};
+
+class ProducerTest : public ::testing::Test {
+ protected:
+  ProducerTest() {
+    settings_.batch_keys = 3;
+    settings_.list_page_keys = 7;
+    settings_.work_partitions = 4;
+    settings_.allow_root = {"/"};
+    std::filesystem::create_directories(folder_);
+    for (int i = 0; i < 40; ++i) AddFile("picture " + std::to_string(i) + ".jpg");
+    log_ = storage::OpenEmbeddedLog((dir_.path() / "log").string()).value();
+    objects_ = storage::OpenObjectStore(settings_).value();
+    spec_.source = "file://" + folder_.string() + "/";
+    spec_.model = {"file:///model", "model", "abc", "def"};
+  }
+
+  void AddFile(const std::string& name) { std::ofstream(folder_ / name) << name; }
+
+  ProducerOptions Options(MessageLog& log) {
+    return {.settings = settings_,
+            .log = log,
+            .objects = *objects_,
+            .job_id = "job",
+            .spec = spec_,
+            .prefix = "",
+            .manifest_path = manifest_,
+            .on_progress = {}};
+  }
+
+  Result<JobRecord> Produce(MessageLog& log) { return RunProducer(Options(log), {}); }
+
+  /// How often each key of the job is on the work topic; checks the job's counts and digest against
+  /// them.
+  std::map<std::string, int> Enqueued(const JobRecord& job) {
+    std::map<std::string, int> keys;
+    SetDigest digest;
+    uint64_t batches = 0;
+    const std::string topic = storage::WorkTopic(settings_.queue);
+    EXPECT_TRUE(storage::ReadToEnd(*log_, topic, [&](const storage::LogRecord& record) {
+                  const WorkBatch batch = DecodeWorkBatch(record.value).value();
+                  ++batches;
+                  for (uint32_t i = 0; i < batch.objects.size(); ++i) {
+                    ++keys[batch.objects[i].key];
+                    digest.Add(batch.job_id, batch.seq, i, batch.objects[i].key);
+                  }
+                }).ok());
+    EXPECT_EQ(job.batches, batches);
+    EXPECT_EQ(job.objects, keys.size());
+    EXPECT_EQ(job.digest_hex, digest.Hex());
+    EXPECT_EQ(job.state, JobState::kSealed);
+    return keys;
+  }
+
+  void ExpectEachFileOnce(const JobRecord& job) {
+    const auto keys = Enqueued(job);
+    EXPECT_EQ(keys.size(), 40u);
+    for (const auto& [key, count] : keys) EXPECT_EQ(count, 1) << key;
+  }
+
+  trawl::testing::TempDir dir_;
+  const std::filesystem::path folder_ = dir_.path() / "pictures";
+  std::string manifest_;
+  Settings settings_;
+  JobSpec spec_;
+  std::unique_ptr<MessageLog> log_;
+  std::unique_ptr<storage::ObjectStore> objects_;
+};
+
+TEST_F(ProducerTest, EnqueuesEveryFileOnceAndSealsTheJob) {
+  ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, ASealedJobEnqueuesNothingAgain) {
+  const JobRecord first = Produce(*log_).value();
+  AddFile("late.jpg");
+  EXPECT_EQ(Produce(*log_)->objects, first.objects);
+  ExpectEachFileOnce(first);
+}
+
+TEST_F(ProducerTest, AnyCommitMayFailBeforeOrAfterItTookEffect) {
+  for (int commit = 1; commit <= 6; ++commit) {
+    for (const bool committed : {false, true}) {
+      SCOPED_TRACE(::testing::Message()
+                   << "commit " << commit << (committed ? " took effect" : " did not"));
+      log_ = storage::OpenEmbeddedLog(
+                 (dir_.path() / ("log" + std::to_string(2 * commit + committed))).string())
+                 .value();
+      Fault fault{.commit = commit, .committed = committed};
+      FaultyLog faulty(*log_, fault);
+      const auto job = Produce(faulty);
+      ASSERT_TRUE(job) << job.error().message();
+      EXPECT_GE(fault.seen, commit);
+      ExpectEachFileOnce(*job);
+    }
+  }
+}
+
+TEST_F(ProducerTest, AnInterruptedProducerGoesOnBehindTheLastPage) {
+  for (int round = 0; round < 3; ++round) {
+    std::stop_source stop;
+    ProducerOptions options = Options(*log_);
+    options.on_progress = [&](const JobRecord&) { stop.request_stop(); };
+    EXPECT_EQ(RunProducer(options, {stop.get_token(), {}}).error().code(), Code::kCancelled);
+  }
+  ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, AManifestIsResumedAndItsDoubledKeysAreOneObject) {
+  manifest_ = (dir_.path() / "keys.txt").string();
+  std::ofstream file(manifest_);
+  for (int round = 0; round < 2; ++round)
+    for (int i = 0; i < 40; ++i) file << "picture " << i << ".jpg\n";
+  file.close();
+  std::stop_source stop;
+  ProducerOptions options = Options(*log_);
+  options.on_progress = [&](const JobRecord&) { stop.request_stop(); };
+  EXPECT_EQ(RunProducer(options, {stop.get_token(), {}}).error().code(), Code::kCancelled);
+  ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, AManifestThatChangedIsRefused) {
+  manifest_ = (dir_.path() / "keys.txt").string();
+  const auto write = [&](const std::string& first) {
+    std::ofstream file(manifest_);
+    file << first << "\n";
+    for (int i = 1; i < 40; ++i) file << "picture " << i << ".jpg\n";
+  };
+  write("picture 0.jpg");
+  std::stop_source stop;
+  ProducerOptions options = Options(*log_);
+  options.on_progress = [&](const JobRecord&) { stop.request_stop(); };
+  EXPECT_FALSE(RunProducer(options, {stop.get_token(), {}}));
+  write("another.jpg");
+  const auto job = Produce(*log_);
+  EXPECT_EQ(job.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(job.error().message(), HasSubstr("manifest"));
+}
+
+TEST_F(ProducerTest, AnotherSpecUnderTheSameNameIsRefusedByName) {
+  ASSERT_TRUE(Produce(*log_));
+  spec_.model.digest = "other";
+  EXPECT_THAT(Produce(*log_).error().message(), HasSubstr("exists with another model"));
+  spec_.model.digest = "abc";
+  spec_.top_k = 3;
+  EXPECT_THAT(Produce(*log_).error().message(), HasSubstr("exists with another top-k (5, not 3)"));
+}
+
+TEST_F(ProducerTest, ASecondProducerOfTheJobFencesTheFirst) {
+  ProducerOptions options = Options(*log_);
+  bool second_ran = false;
+  options.on_progress = [&](const JobRecord&) {
+    if (std::exchange(second_ran, true)) return;
+    EXPECT_TRUE(Produce(*log_));
+  };
+  const auto first = RunProducer(options, {});
+  ASSERT_FALSE(first);
+  EXPECT_EQ(first.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(first.error().message(), HasSubstr("another producer of this job took over"));
+  ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, AnEmptySourceIsASealedJobOfNothing) {
+  spec_.source = "file://" + (dir_.path() / "empty").string() + "/";
+  std::filesystem::create_directories(dir_.path() / "empty");
+  const JobRecord job = Produce(*log_).value();
+  EXPECT_EQ(job.state, JobState::kSealed);
+  EXPECT_EQ(job.objects, 0u);
+}
+
+}  // namespace
+}  // namespace trawl::producer
