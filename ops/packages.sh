@@ -4,9 +4,9 @@
 BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libcli11-dev libcurl4-openssl-dev libexpected-dev libfmt-dev libjpeg-dev libonnx-dev
-  libopenblas-dev libopencv-core-dev libopencv-imgproc-dev libpng-dev libprotobuf-dev
-  libpugixml-dev librdkafka-dev libspdlog-dev libsqlite3-dev libssl-dev libturbojpeg0-dev
-  libwebp-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev protobuf-compiler sqlite3
+  libopenblas-dev libpng-dev libprotobuf-dev libpugixml-dev librdkafka-dev libspdlog-dev
+  libsqlite3-dev libssl-dev libwebp-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev
+  protobuf-compiler sqlite3
 )
 
 # To test besides: Java and Maven run and fetch the Kafka broker and the S3 server.

@@ -27,11 +27,11 @@ STRANGERS = {("storage", "engine"), ("engine", "ops/telemetry")}
 FENCED_HEADERS = [
     (r"<(librdkafka/|curl/|sqlite3\.h)", "storage/", "lives behind a storage port"),
     (r"<(onnx|google/protobuf)/", "engine/loaders/", "is the loaders' own"),
-    (r"<(turbojpeg\.h|png\.h|webp/|opencv2/)", "worker/image/", "is the decoders' own"),
+    (r"<(jpeglib\.h|png\.h|webp/)", "worker/image/", "is the decoders' own"),
 ]
 # Headers too heavy for headers: every file that includes ours would pay for them.
 HEAVY_HEADERS = re.compile(
-    r"<(nlohmann/json\.hpp|yaml-cpp/|google/protobuf/|onnx/|spdlog/|opencv2/|pugixml\.hpp|CLI/"
+    r"<(nlohmann/json\.hpp|yaml-cpp/|google/protobuf/|onnx/|spdlog/|pugixml\.hpp|CLI/"
     r"|iostream|regex)")
 
 CODE = (".h", ".cc")
