@@ -1,0 +1,51 @@
+#include "worker/image/jpeg_segments.h"
+
+#include <cstring>
+
+namespace trawl::worker {
+namespace {
+
+constexpr int kNone = -1, kEoi = 0xD9, kSos = 0xDA, kApp1 = 0xE1;
+
+/// Stuffed zeros, fill bytes, restart markers and TEM carry no segment and mark no end.
+bool HasSegment(int code) {
+  return code != 0x00 && code != 0x01 && code != 0xFF && !(code >= 0xD0 && code <= 0xD8);
+}
+
+/// The next marker that matters, from `at` on, over whatever lies between (a scan's entropy-coded
+/// data, or rubbish, which libjpeg skips too). `at` is left behind the marker.
+int NextMarker(Bytes bytes, size_t& at) {
+  while (at < bytes.size()) {
+    const void* found = std::memchr(bytes.data() + at, 0xFF, bytes.size() - at);
+    if (found == nullptr) break;
+    at = static_cast<size_t>(static_cast<const std::byte*>(found) - bytes.data()) + 1;
+    if (at == bytes.size()) break;
+    const int code = std::to_integer<int>(bytes[at]);
+    if (!HasSegment(code)) continue;  // a fill byte may itself begin the marker: `at` stays on it
+    ++at;
+    return code;
+  }
+  at = bytes.size();
+  return kNone;
+}
+
+}  // namespace
+
+JpegSegments WalkJpeg(Bytes bytes) {
+  JpegSegments segments;
+  size_t at = 2;
+  for (int code = NextMarker(bytes, at); code != kNone && code != kEoi;
+       code = NextMarker(bytes, at)) {
+    segments.scans += code == kSos;
+    ByteReader reader(bytes.subspan(at));
+    uint32_t length = 0;  // counts itself
+    Bytes payload;
+    if (!reader.U16(length) || length < 2 || !reader.Take(length - 2, payload)) break;
+    if (code == kApp1 && segments.exif.empty() && StartsWith(payload, "Exif\0\0"))
+      segments.exif = payload;
+    at += reader.position();
+  }
+  return segments;
+}
+
+}  // namespace trawl::worker
