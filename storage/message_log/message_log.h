@@ -1,9 +1,10 @@
 #pragma once
-// The message_log port: partitioned, ordered, replayable topics with groups and transactions. Two adapters:
-// Kafka (fleet) and an embedded log in SQLite (`trawl run`). One conformance suite runs on both.
+// The message_log port: partitioned, ordered, replayable topics with groups and transactions. Two
+// adapters: Kafka (fleet) and an embedded log in SQLite (`trawl run`). One conformance suite runs
+// on both.
 //
-// Visibility: every consumer reads committed records only. Offsets are "the next one to read" and may have gaps
-// (Kafka's control records), but rise strictly within a partition.
+// Visibility: every consumer reads committed records only. Offsets are "the next one to read" and
+// may have gaps (Kafka's control records), but rise strictly within a partition.
 
 #include <chrono>
 #include <compare>
@@ -27,6 +28,9 @@ struct TopicPartition {
 
 inline constexpr int64_t kBeginning = -2;  // as an offset: the oldest record there is
 
+/// Key and value of one record together, at most. Far above what any record of Trawl needs.
+inline constexpr size_t kMaxRecordBytes = 8U << 20;
+
 struct TopicOffset {
   TopicPartition at;
   int64_t offset = kBeginning;  // the next record to read
@@ -36,8 +40,8 @@ struct TopicSpec {
   std::string name;
   int partitions = 1;
   int replication = 1;
-  bool compacted = false;      // keep the newest record of each key, for ever
-  int64_t retention_ms = -1;   // -1: for ever
+  bool compacted = false;     // keep the newest record of each key, for ever
+  int64_t retention_ms = -1;  // -1: for ever
 };
 
 struct OutgoingRecord {
@@ -76,14 +80,16 @@ class RebalanceListener {
 class LogConsumer {
  public:
   virtual ~LogConsumer() = default;
-  /// Waits up to `timeout`. Errors: kUnavailable (try again later), kFailedPrecondition (offset out of range,
-  /// topic gone: a person has to look). Must be called at least once a second, paused or not.
+  /// Waits up to `timeout`. Errors: kUnavailable (try again later), kFailedPrecondition (offset out
+  /// of range, topic gone: a person has to look), kPermissionDenied, kDataLoss. Must be called at
+  /// least once a second, paused or not.
   virtual Result<PollResult> Poll(std::chrono::milliseconds timeout) = 0;
   /// Stops (starts) delivery for partitions that are assigned. Idempotent.
   virtual Status Pause(std::span<const TopicPartition> partitions) = 0;
   virtual Status Resume(std::span<const TopicPartition> partitions) = 0;
-  /// Group consumers: go back to the committed offsets of all assigned partitions, which may also mean leaving and
-  /// joining again. Nothing polled before counts any more.
+  /// Group consumers: go back to the committed offsets of all assigned partitions, which may also
+  /// mean leaving and joining again (OnLost, and later OnAssigned, say so). Nothing polled before
+  /// counts any more. Paused partitions stay paused unless they are lost.
   virtual Status RewindToCommitted() = 0;
   /// Leaves the group (OnRevoked runs first). Bounded to 10 s.
   virtual void Close() = 0;
@@ -92,8 +98,8 @@ class LogConsumer {
 /// All or nothing: the records become visible and the group's offsets advance, or neither.
 struct Transaction {
   std::vector<OutgoingRecord> records;
-  LogConsumer* consumer = nullptr;    // whose group the offsets belong to; null: no offsets
-  std::vector<TopicOffset> offsets;   // last processed + 1
+  LogConsumer* consumer = nullptr;   // whose group the offsets belong to; null: no offsets
+  std::vector<TopicOffset> offsets;  // last processed + 1
 };
 
 /// Not thread-safe. Opening a producer fences the one that had the same transactional id before.
@@ -101,40 +107,63 @@ class TransactionalProducer {
  public:
   virtual ~TransactionalProducer() = default;
   /// Errors:
-  ///   kAborted              not committed, or nobody can tell: the producer has been rebuilt; rewind (or read again
+  ///   kAborted              not committed, or nobody can tell: the producer has been rebuilt;
+  ///   rewind (or read again
   ///                         what is committed) and do it again
   ///   kFailedPrecondition   fenced: another process owns this transactional id. Stop.
-  ///   kInvalidArgument      a record can never be accepted (too large). Nothing was written.
-  ///   kUnavailable          the log was out of reach for longer than the transaction may take. As kAborted.
+  ///   kInvalidArgument      a record can never be accepted (too large, no such partition). Nothing
+  ///   was written. kUnavailable          the log was out of reach for longer than the transaction
+  ///   may take. As kAborted. any other code        nothing was written, and a person has to look:
+  ///   kFailedPrecondition also for a topic that
+  ///                         does not exist, kPermissionDenied, kResourceExhausted (the disk is
+  ///                         full)
   virtual Status Commit(const Transaction& transaction) = 0;
+};
+
+/// What an adapter healed by itself since it was opened. Only grows; for metrics.
+struct LogCounters {
+  uint64_t producers_rebuilt = 0;  // a producer was replaced, after a failure or out of caution
+  uint64_t ambiguous_commits =
+      0;  // commits that went through only after signs of trouble, or may have
+  uint64_t consumers_rejoined = 0;     // a rewind left the group and joined again
+  uint64_t stale_records_dropped = 0;  // deliveries behind the consumer's own position
 };
 
 /// Thread-safe factory of consumers and producers; outlives them.
 class MessageLog {
  public:
   virtual ~MessageLog() = default;
-  /// Creates what is missing. An existing topic keeps its partitions; fewer than asked for is no error.
+  /// Creates what is missing. An existing topic keeps its partitions; fewer than asked for is no
+  /// error.
   virtual Status EnsureTopics(std::span<const TopicSpec> topics) = 0;
   /// Errors: kNotFound when there is no such topic.
   virtual Result<int> PartitionCount(const std::string& topic) = 0;
   /// Names this log for good: a Kafka cluster id, an embedded log's uuid.
   virtual Result<std::string> Identity() = 0;
 
-  virtual Result<std::unique_ptr<TransactionalProducer>> OpenProducer(const std::string& transactional_id) = 0;
-  /// Joins `group`; starts at its committed offsets, else at the beginning. `listener` outlives the consumer.
+  virtual Result<std::unique_ptr<TransactionalProducer>> OpenProducer(
+      const std::string& transactional_id) = 0;
+  /// Joins `group`; starts at its committed offsets, else at the beginning. `listener` outlives the
+  /// consumer.
   virtual Result<std::unique_ptr<LogConsumer>> Subscribe(const std::string& group,
                                                          const std::vector<std::string>& topics,
                                                          RebalanceListener& listener) = 0;
-  /// Reads exactly these partitions from exactly these offsets; no group, commits nothing. An offset that no longer
-  /// exists is kFailedPrecondition from Poll, never a silent reset.
+  /// Reads exactly these partitions from exactly these offsets; no group, commits nothing. An
+  /// offset that no longer exists is kFailedPrecondition from Poll, never a silent reset.
   virtual Result<std::unique_ptr<LogConsumer>> Assign(const std::vector<TopicOffset>& offsets) = 0;
 
-  /// A hint that nobody needs the records before these offsets. Kafka ignores it (retention does it); the embedded log
-  /// deletes them.
+  /// A hint that nobody needs the records before these offsets. Kafka ignores it (retention does
+  /// it); the embedded log deletes them.
   virtual Status Trim(std::span<const TopicOffset> /*offsets*/) { return OkStatus(); }
+
+  virtual LogCounters Counters() const { return {}; }
 };
 
-/// Reads a compacted topic to its end and calls `visit` with each record, oldest first (so the newest of a key wins).
-Status ReadToEnd(MessageLog& log, const std::string& topic, const std::function<void(const LogRecord&)>& visit);
+/// Reads a compacted topic to its end and calls `visit` with each record, oldest first (so the
+/// newest of a key wins). Sees every transaction that was committed before a producer with the same
+/// transactional id was opened: open yours first, then read. Errors: kNotFound when there is no
+/// such topic; kDeadlineExceeded when nothing arrives for 30 s.
+Status ReadToEnd(MessageLog& log, const std::string& topic,
+                 const std::function<void(const LogRecord&)>& visit);
 
 }  // namespace trawl::storage
