@@ -1,5 +1,6 @@
 #pragma once
-// Why one object has no predictions. The codes are a closed set: they are what people count and filter by.
+// Why one object has no predictions. The codes are a closed set: they are what people count and
+// filter by.
 
 #include <optional>
 #include <string>

@@ -1,6 +1,7 @@
 #pragma once
-// What travels on the topics, and its JSON. Every record carries a version; a record of a newer version is
-// refused, never misread. Identity is derived from data: a batch is (job, seq), an object (job, seq, index).
+// What travels on the topics, and its JSON. Every record carries a version; a record of a newer
+// version is refused, never misread. Identity is derived from data: a batch is (job, seq), an
+// object (job, seq, index).
 
 #include <cstdint>
 #include <optional>
@@ -26,23 +27,25 @@ struct ObjectRef {
 
 /// Which model, and how to know that it is the very one.
 struct ModelRef {
-  std::string uri;                // file:///abs/path of the package (folder, model.yaml or bare graph file)
+  std::string uri;  // file:///abs/path of the package (folder, model.yaml or bare graph file)
   std::string name;
   std::string digest;             // sha-256, hex, over graph, weights and labels
   std::string preprocess_digest;  // sha-256, hex, over the effective preprocessing
 };
 
-/// What a job is: fixed when it is created, carried in every batch, so that a worker needs nothing else.
+/// What a job is: fixed when it is created, carried in every batch, so that a worker needs nothing
+/// else.
 struct JobSpec {
-  std::string source;  // s3://bucket/ | http(s)://host/base/ | file:///abs/folder/ : keys are appended to it
+  /// s3://bucket/ | http(s)://host/base/ | file:///abs/folder/ : keys are appended to it.
+  std::string source;
   ModelRef model;
   int top_k = 5;
 };
 
 /// One message on trawl.work.<queue>.
 struct WorkBatch {
-  std::string job_id;
-  uint64_t seq = 0;  // 0, 1, 2, … within the job
+  std::string job_id;  // one line of text, 1 to 255 bytes
+  uint64_t seq = 0;    // 0, 1, 2, … within the job
   int attempt = 1;
   JobSpec spec;
   std::vector<ObjectRef> objects;
@@ -50,8 +53,8 @@ struct WorkBatch {
 
 struct Prediction {
   int class_index = 0;
-  std::string label;  // empty when the model has no labels
-  float probability = 0;
+  std::string label;      // empty when the model has no labels
+  float probability = 0;  // finite: JSON has no other numbers, and readers refuse the record
 };
 
 /// Where the time of one object went, in milliseconds of wall time in each stage.
@@ -90,12 +93,14 @@ struct ListingCursor {
 struct JobRecord {
   std::string job_id;
   JobSpec spec;
-  std::string input;  // what is enqueued: "prefix <listing prefix>" or "manifest <path>"; part of what makes a job the same
+  /// What is enqueued: "prefix <listing prefix>" or "manifest <path>"; part of what makes a job the
+  /// same.
+  std::string input;
   JobState state = JobState::kListing;
   ListingCursor cursor;
-  uint64_t batches = 0;   // enqueued so far
-  uint64_t objects = 0;   // enqueued so far
-  std::string digest_hex; // SetDigest over the enqueued objects' identities
+  uint64_t batches = 0;    // enqueued so far
+  uint64_t objects = 0;    // enqueued so far
+  std::string digest_hex;  // SetDigest over the enqueued objects' identities
   int64_t created_at_ms = 0;
 };
 
@@ -112,7 +117,8 @@ Result<JobRecord> DecodeJobRecord(std::string_view json);
 /// "job/key": all outcomes of one object of one job share a partition.
 std::string ResultMessageKey(const ResultRecord& record);
 
-/// Where to download `object` of a job with this `source`.
+/// Where to download `object` of a job with this `source`: its own URI, or its key below the source. Keys
+/// stand byte for byte in s3:// and file:// URIs; in http(s):// ones what would end a path is encoded.
 std::string ObjectUri(std::string_view source, const ObjectRef& object);
 
 std::string_view ToString(JobState state);

@@ -1,7 +1,8 @@
 #pragma once
-// An order-free digest of a set of objects: producer, topic and database each keep one, and equal digests with
-// equal counts mean the same set. It is the sum modulo 2^128 of XXH3-128 over every member's identity, so it can
-// be kept up by each side in its own order, and two partial digests merge by addition.
+// An order-free digest of a set of objects: producer, topic and database each keep one, and equal
+// digests with equal counts mean the same set. It is the sum modulo 2^128 of XXH3-128 over every
+// member's identity, so it can be kept up by each side in its own order, and two partial digests
+// merge by addition.
 
 #include <cstdint>
 #include <string>

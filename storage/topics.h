@@ -1,5 +1,6 @@
 #pragma once
-// The topics of Trawl, and how they are laid out. Producer, worker and collector agree on them here.
+// The topics of Trawl, and how they are laid out. Producer, worker and collector agree on them
+// here.
 
 #include <string>
 #include <vector>
