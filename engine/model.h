@@ -11,7 +11,7 @@
 
 namespace trawl::engine {
 
-struct CompiledGraph;  // optimised graph, kernels and packed weights; engine/compiled_graph.h
+class CompiledGraph;  // optimised graph, kernels and packed weights; engine/compiled_graph.h
 
 /// Immutable after Load; share it between threads.
 class Model {
@@ -32,7 +32,7 @@ class Model {
   Model();
   ModelPackage package_;
   int classes_ = 0;
-  std::unique_ptr<CompiledGraph> graph_;
+  std::unique_ptr<const CompiledGraph> graph_;
 };
 
 /// Not thread-safe: one Session per thread. After the first Run at each batch size, Run allocates nothing.

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,12 +19,15 @@ enum class DType : uint8_t { kF32, kF64, kI8, kU8, kI32, kI64, kBool };
 size_t ByteSize(DType dtype);
 std::string ToString(DType dtype);
 
-/// Dimensions, outermost first; [] is a scalar. In a Graph, kBatch stands for the batch, which is fixed per Run.
+/// Dimensions, outermost first; [] is a scalar. In a Graph, kBatch stands for the batch N, which is fixed per Run; a
+/// dimension -k stands for k·N (a Reshape may merge the batch with others), so kBatch is the case k = 1.
 using Shape = std::vector<int64_t>;
 inline constexpr int64_t kBatch = -1;
 
 /// Product of the dimensions; none may be kBatch. Loaders check products for overflow before they make a Shape.
 int64_t ElementCount(const Shape& shape);
+/// The same for dimensions from a file: nullopt when one is negative or the product overflows an int64.
+std::optional<int64_t> CheckedElementCount(std::span<const int64_t> dims);
 /// "[N, 3, 224, 224]".
 std::string ToString(const Shape& shape);
 

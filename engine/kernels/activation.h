@@ -1,0 +1,31 @@
+#pragma once
+// Activations that convolutions and matrix products apply to their result while it is in the cache.
+
+#include <cstddef>
+#include <optional>
+
+#include "config/status.h"
+#include "engine/graph.h"
+
+namespace trawl::engine {
+
+enum class ActivationKind { kNone, kRelu, kClip, kLeakyRelu, kSigmoid, kTanh, kHardSigmoid, kHardSwish };
+
+struct Activation {
+  ActivationKind kind = ActivationKind::kNone;
+  float alpha = 0;  // kClip: the least value; kLeakyRelu: the slope; kHardSigmoid: the slope
+  float beta = 0;   // kClip: the greatest value; kHardSigmoid: the offset
+};
+
+/// The activation that `node` (Relu, Clip with constant bounds, …) is; nullopt when it is none that can be fused.
+std::optional<Activation> AsActivation(const Graph& graph, const Node& node);
+
+/// Writes it as, and reads it from, the attributes activation, activation_alpha and activation_beta.
+void SetActivation(const Activation& activation, Attributes& attributes);
+Result<Activation> GetActivation(const Attributes& attributes);
+
+float Activate(const Activation& activation, float x);
+/// data[i] = activation(data[i] + bias).
+void AddBiasAndActivate(const Activation& activation, float bias, float* data, size_t count);
+
+}  // namespace trawl::engine

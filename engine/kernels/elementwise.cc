@@ -1,0 +1,103 @@
+// Binary f32 arithmetic: dimensions that broadcast alike are merged, and the innermost becomes one vectorised loop.
+#include <algorithm>
+
+#include "engine/strided.h"
+#include "engine/kernels/tables.h"
+
+namespace trawl::engine {
+namespace {
+
+/// The output's dimensions with neighbours merged where both operands step through them alike.
+struct MergedDims {
+  size_t rank = 0;
+  Dims shape{}, a{}, b{};  // strides in elements; 0 where an operand is repeated
+};
+
+MergedDims Merge(const KernelCall& call) {
+  const auto shape = call.outputs[0].shape;
+  const Dims a = BroadcastStrides(call.inputs[0].shape, shape);
+  const Dims b = BroadcastStrides(call.inputs[1].shape, shape);
+  MergedDims merged;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 1) continue;
+    const size_t last = merged.rank - 1;
+    const bool joins = merged.rank > 0 && merged.a[last] == a[i] * shape[i] && merged.b[last] == b[i] * shape[i];
+    const size_t at = joins ? last : merged.rank++;
+    merged.shape[at] = joins ? merged.shape[at] * shape[i] : shape[i];
+    merged.a[at] = a[i];
+    merged.b[at] = b[i];
+  }
+  return merged;
+}
+
+template <class Function>
+void Loop(const float* a, int64_t a_step, const float* b, int64_t b_step, float* y, int64_t count,
+          Function function) {
+  if (a_step == 1 && b_step == 1) {
+    for (int64_t i = 0; i < count; ++i) y[i] = function(a[i], b[i]);
+  } else if (b_step == 0) {
+    const float scalar = *b;
+    for (int64_t i = 0; i < count; ++i) y[i] = function(a[i * a_step], scalar);
+  } else {
+    const float scalar = *a;
+    for (int64_t i = 0; i < count; ++i) y[i] = function(scalar, b[i * b_step]);
+  }
+}
+
+template <class Function>
+KernelResult Binary(const NodeView& node, Function function) {
+  const int in_place = node.shape(0) == node.output_shape(0) ? 0 : -1;
+  return MakeKernel(
+      [function](const KernelCall& call) {
+        const float* a = call.inputs[0].data<float>().data();
+        const float* b = call.inputs[1].data<float>().data();
+        float* y = call.outputs[0].data<float>().data();
+        if (call.outputs[0].size() == 0) return OkStatus();
+        const MergedDims dims = Merge(call);
+        if (dims.rank == 0) {
+          *y = function(*a, *b);
+          return OkStatus();
+        }
+        const size_t inner = dims.rank - 1;
+        ForEachIndex<2>({dims.shape.data(), inner}, {dims.a, dims.b}, [&](const auto& at) {
+          Loop(a + at[0], dims.a[inner], b + at[1], dims.b[inner], y, dims.shape[inner], function);
+          y += dims.shape[inner];
+        });
+        return OkStatus();
+      },
+      in_place);
+}
+
+KernelResult MakeAdd(const NodeView& node) {
+  return Binary(node, [](float a, float b) { return a + b; });
+}
+KernelResult MakeSub(const NodeView& node) {
+  return Binary(node, [](float a, float b) { return a - b; });
+}
+KernelResult MakeMul(const NodeView& node) {
+  return Binary(node, [](float a, float b) { return a * b; });
+}
+KernelResult MakeDiv(const NodeView& node) {
+  return Binary(node, [](float a, float b) { return a / b; });
+}
+KernelResult MakePRelu(const NodeView& node) {
+  return Binary(node, [](float x, float slope) { return x < 0 ? slope * x : x; });
+}
+
+std::string WhyNot(const NodeView& node) {
+  return node.dtype(0) == DType::kF32 ? "" : "not f32";
+}
+
+constexpr KernelDef kKernels[] = {
+    {.name = "f32_add_rows", .op = "Add", .rank = 1, .why_not = WhyNot, .make = MakeAdd},
+    {.name = "f32_sub_rows", .op = "Sub", .rank = 1, .why_not = WhyNot, .make = MakeSub},
+    {.name = "f32_mul_rows", .op = "Mul", .rank = 1, .why_not = WhyNot, .make = MakeMul},
+    {.name = "f32_div_rows", .op = "Div", .rank = 1, .why_not = WhyNot, .make = MakeDiv},
+    {.name = "f32_prelu_rows", .op = "PRelu", .rank = 1, .why_not = WhyNot, .make = MakePRelu},
+};
+
+}  // namespace
+
+std::span<const KernelDef> ElementwiseKernels() { return kKernels; }
+
+}  // namespace trawl::engine

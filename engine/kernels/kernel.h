@@ -1,0 +1,80 @@
+#pragma once
+// Kernels: the code that computes one node. Several may serve an operator; the registry ranks them.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "config/status.h"
+#include "engine/ops.h"
+#include "engine/tensor_view.h"
+
+namespace trawl::engine {
+
+/// One call. Views of absent optional inputs and unwanted outputs have bytes == nullptr.
+struct KernelCall {
+  int64_t batch = 1;
+  std::span<const ConstTensorView> inputs;
+  std::span<const TensorView> outputs;
+  std::byte* scratch = nullptr;  // ScratchBytes(batch) bytes, aligned to kAlignment
+};
+
+/// Bound to one node at load, with its parameters read and its weights packed; shared by all threads.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+
+  /// Computes the outputs in full. Allocates nothing. Errors: only for data out of an operator's range.
+  virtual Status Run(const KernelCall& call) const = 0;
+  /// May not fall when the batch grows: an execution reserves it for its largest batch.
+  virtual size_t ScratchBytes(int64_t /*batch*/) const { return 0; }
+  /// The input whose buffer the first output may take (same bytes in size), or -1. Run then sees equal addresses.
+  virtual int InPlaceInput() const { return -1; }
+};
+
+/// A kernel from a callable `Status(const KernelCall&)`; captures are its parameters.
+template <class Function>
+class FunctionKernel final : public Kernel {
+ public:
+  FunctionKernel(Function function, int in_place_input)
+      : function_(std::move(function)), in_place_input_(in_place_input) {}
+  Status Run(const KernelCall& call) const override { return function_(call); }
+  int InPlaceInput() const override { return in_place_input_; }
+
+ private:
+  Function function_;
+  int in_place_input_;
+};
+
+using KernelResult = Result<std::unique_ptr<const Kernel>>;
+
+template <class Function>
+KernelResult MakeKernel(Function function, int in_place_input = -1) {
+  return std::make_unique<FunctionKernel<Function>>(std::move(function), in_place_input);
+}
+
+/// An entry of the registry.
+struct KernelDef {
+  /// "reference", or after XNNPACK dtype_op_tile__isa.
+  std::string_view name;
+  std::string_view op;
+  /// The highest-ranked kernel that supports a node serves it; 0 is the reference, which supports all that inference lets by.
+  int rank = 0;
+  /// Empty when the kernel supports the node, else the reason. nullptr: supports every node.
+  std::string (*why_not)(const NodeView&) = nullptr;
+  KernelResult (*make)(const NodeView&) = nullptr;
+};
+
+/// The kernel that serves a node, and why better-ranked ones do not.
+struct BoundKernel {
+  std::unique_ptr<const Kernel> kernel;
+  std::string_view name;
+  std::string reason;
+};
+
+/// Errors: kUnimplemented when no kernel serves the operator.
+Result<BoundKernel> BindKernel(const NodeView& node, bool reference_only);
+
+}  // namespace trawl::engine

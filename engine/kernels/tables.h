@@ -1,0 +1,27 @@
+#pragma once
+// The kernel tables, one per family; engine/kernels/registry.cc joins them.
+
+#include <span>
+
+#include "engine/kernels/kernel.h"
+
+namespace trawl::engine {
+
+// Plain loops, one at least for every operator: the oracle.
+std::span<const KernelDef> ReferenceElementwiseKernels();
+std::span<const KernelDef> ReferenceWindowKernels();
+std::span<const KernelDef> ReferenceMatMulKernels();
+std::span<const KernelDef> ReferenceNormalizeKernels();
+std::span<const KernelDef> ReferenceReduceKernels();
+std::span<const KernelDef> ReferenceReshapeKernels();
+std::span<const KernelDef> ReferenceMovementKernels();
+std::span<const KernelDef> ReferenceQuantizeKernels();
+
+// Fast ones.
+std::span<const KernelDef> ConvKernels();
+std::span<const KernelDef> DepthwiseKernels();
+std::span<const KernelDef> MatMulKernels();
+std::span<const KernelDef> PoolKernels();
+std::span<const KernelDef> ElementwiseKernels();
+
+}  // namespace trawl::engine

@@ -1,0 +1,139 @@
+// y = conv(x) · scale + shift, with scale and shift per output channel, is a convolution with other weights. Only what
+// follows a Conv or Gemm is folded: in front of a padded convolution the shift would also have to reach the zeros
+// of the padding, which no change of weights does.
+#include <cmath>
+
+#include "engine/ops/dims.h"
+#include "engine/passes/pass.h"
+#include "engine/passes/uses.h"
+
+namespace trawl::engine {
+namespace {
+
+struct Affine {
+  std::vector<double> scale, shift;  // per output channel
+};
+
+const Tensor* ConstantF32(const Graph& graph, const Node& node, size_t i) {
+  if (i >= node.inputs.size() || node.inputs[i] == kNoValue) return nullptr;
+  const Value& value = graph.value(node.inputs[i]);
+  return value.constant && value.dtype == DType::kF32 ? &*value.constant : nullptr;
+}
+
+std::optional<Affine> BatchNormAffine(const Graph& graph, const Node& node) {
+  const Tensor *scale = ConstantF32(graph, node, 1), *bias = ConstantF32(graph, node, 2);
+  const Tensor *mean = ConstantF32(graph, node, 3), *variance = ConstantF32(graph, node, 4);
+  if (!scale || !bias || !mean || !variance) return std::nullopt;
+  const double epsilon = node.attributes.Float("epsilon", 1e-5f).value_or(1e-5f);
+  Affine affine;
+  for (size_t c = 0; c < scale->data<float>().size(); ++c) {
+    const double factor = scale->data<float>()[c] / std::sqrt(variance->data<float>()[c] + epsilon);
+    affine.scale.push_back(factor);
+    affine.shift.push_back(bias->data<float>()[c] - mean->data<float>()[c] * factor);
+  }
+  return affine;
+}
+
+/// The constant as one number per channel of `shape` ([N, channels, …]); nullopt when it varies otherwise.
+std::optional<std::vector<double>> PerChannel(const Tensor& tensor, const Shape& shape) {
+  const auto channels = static_cast<size_t>(shape[1]);
+  if (tensor.size() == 1) {
+    if (tensor.shape().size() > shape.size()) return std::nullopt;
+    return std::vector<double>(channels, tensor.data<float>()[0]);
+  }
+  Shape wanted(shape.size() - 1, 1);
+  wanted[0] = shape[1];
+  Shape given = tensor.shape();
+  if (given.size() == shape.size() && given[0] == 1) given.erase(given.begin());
+  if (given != wanted) return std::nullopt;
+  const auto values = tensor.data<float>();
+  return std::vector<double>(values.begin(), values.end());
+}
+
+/// What `node` does to `input`, the output of a Conv or Gemm.
+std::optional<Affine> AsAffine(const Graph& graph, const Node& node, ValueId input) {
+  if (node.op == "BatchNormalization" && node.inputs[0] == input) return BatchNormAffine(graph, node);
+  const bool adds = node.op == "Add" || node.op == "Sub", scales = node.op == "Mul" || node.op == "Div";
+  if (!adds && !scales) return std::nullopt;
+  const size_t other = node.inputs[0] == input ? 1 : 0;
+  // c - x and c / x are not of the form.
+  if (other == 0 && (node.op == "Sub" || node.op == "Div")) return std::nullopt;
+  const Tensor* tensor = ConstantF32(graph, node, other);
+  if (tensor == nullptr) return std::nullopt;
+  const auto operand = PerChannel(*tensor, *graph.value(input).shape);
+  if (!operand) return std::nullopt;
+  Affine affine{std::vector<double>(operand->size(), 1), std::vector<double>(operand->size(), 0)};
+  for (size_t c = 0; c < operand->size(); ++c) {
+    const double value = (*operand)[c];
+    if (node.op == "Add") affine.shift[c] = value;
+    if (node.op == "Sub") affine.shift[c] = -value;
+    if (node.op == "Mul") affine.scale[c] = value;
+    if (node.op == "Div") affine.scale[c] = 1 / value;
+  }
+  return affine;
+}
+
+/// True for a Conv, or a plain a · b + c Gemm, with constant weights and one bias per channel, or none.
+bool IsFoldable(const Graph& graph, const Node& node) {
+  if (node.op != "Conv" && node.op != "Gemm") return false;
+  const Tensor* weights = ConstantF32(graph, node, 1);
+  if (weights == nullptr || weights->size() == 0) return false;
+  if (node.op == "Gemm" && (node.attributes.Float("alpha", 1) != 1.0f ||
+                            node.attributes.Float("beta", 1) != 1.0f)) {
+    return false;
+  }
+  if (node.inputs.size() < 3 || node.inputs[2] == kNoValue) return true;
+  const Tensor* bias = ConstantF32(graph, node, 2);
+  return bias != nullptr && PerChannel(*bias, Shape{1, graph.value(node.outputs[0]).shape->at(1)});
+}
+
+/// Gives `node` weights and a bias that apply `affine` to its result.
+void Apply(Graph& graph, Node& node, const Affine& affine) {
+  const size_t channels = affine.scale.size();
+  const Tensor& old = *graph.value(node.inputs[1]).constant;
+  Tensor weights(DType::kF32, old.shape());
+  const auto from = old.data<float>();
+  const auto to = weights.mutable_data<float>();
+  // The output channel is the outermost dimension of a Conv's weights and of a transposed Gemm's, else the innermost.
+  const bool outermost = node.op == "Conv" || node.attributes.Int("transB", 0) != 0;
+  const size_t inner = from.size() / channels;
+  for (size_t i = 0; i < from.size(); ++i) {
+    to[i] = static_cast<float>(from[i] * affine.scale[outermost ? i / inner : i % channels]);
+  }
+  Tensor bias(DType::kF32, {static_cast<int64_t>(channels)});
+  const Tensor* given = ConstantF32(graph, node, 2);
+  for (size_t c = 0; c < channels; ++c) {
+    const double value = given == nullptr ? 0 : given->data<float>()[given->size() == 1 ? 0 : c];
+    bias.mutable_data<float>()[c] = static_cast<float>(value * affine.scale[c] + affine.shift[c]);
+  }
+  node.inputs.resize(3, kNoValue);
+  node.inputs[1] = graph.AddConstant(node.name + "/weights", std::move(weights));
+  node.inputs[2] = graph.AddConstant(node.name + "/bias", std::move(bias));
+}
+
+}  // namespace
+
+Result<int> FoldBatchNorm(Graph& graph, const ContentsTable&) {
+  const Uses uses(graph);
+  std::vector<bool> dead(graph.nodes().size(), false);
+  int changes = 0;
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    Node& node = graph.nodes()[i];
+    while (IsFoldable(graph, node)) {
+      const auto reader = uses.OnlyReader(node.outputs[0]);
+      if (!reader) break;
+      const auto affine = AsAffine(graph, graph.nodes()[*reader], node.outputs[0]);
+      // Broadcasting against a larger constant would change the shape.
+      const ValueId result = graph.nodes()[*reader].outputs[0];
+      if (!affine || graph.value(result).shape != graph.value(node.outputs[0]).shape) break;
+      Apply(graph, node, *affine);
+      node.outputs[0] = result;
+      dead[*reader] = true;
+      ++changes;
+    }
+  }
+  RemoveNodes(graph, dead);
+  return changes;
+}
+
+}  // namespace trawl::engine

@@ -1,0 +1,95 @@
+#include "engine/tensor.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "engine/limits.h"
+
+namespace trawl::engine {
+namespace {
+
+std::shared_ptr<std::byte[]> AllocateZeroed(size_t bytes) {
+  // One aligned block at least, so that empty tensors have an address too.
+  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
+  auto* block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+  CHECK(block != nullptr);
+  std::memset(block, 0, rounded);
+  return {block, [](std::byte* p) { std::free(p); }};
+}
+
+}  // namespace
+
+size_t ByteSize(DType dtype) {
+  switch (dtype) {
+    case DType::kI8:
+    case DType::kU8:
+    case DType::kBool:
+      return 1;
+    case DType::kF32:
+    case DType::kI32:
+      return 4;
+    case DType::kF64:
+    case DType::kI64:
+      return 8;
+  }
+  CHECK(false);
+}
+
+std::string ToString(DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return "f32";
+    case DType::kF64: return "f64";
+    case DType::kI8: return "i8";
+    case DType::kU8: return "u8";
+    case DType::kI32: return "i32";
+    case DType::kI64: return "i64";
+    case DType::kBool: return "bool";
+  }
+  CHECK(false);
+}
+
+int64_t ElementCount(const Shape& shape) {
+  int64_t count = 1;
+  for (const int64_t dim : shape) {
+    CHECK(dim >= 0);
+    count *= dim;
+  }
+  return count;
+}
+
+std::optional<int64_t> CheckedElementCount(std::span<const int64_t> dims) {
+  int64_t count = 1;
+  for (const int64_t dim : dims) {
+    if (dim < 0 || __builtin_mul_overflow(count, dim, &count)) return std::nullopt;
+  }
+  return count;
+}
+
+std::string ToString(const Shape& shape) {
+  std::vector<std::string> dims;
+  for (const int64_t dim : shape) {
+    if (dim >= 0) {
+      dims.push_back(std::to_string(dim));
+    } else {
+      dims.push_back(dim == kBatch ? "N" : fmt::format("{}N", -dim));
+    }
+  }
+  return fmt::format("[{}]", fmt::join(dims, ", "));
+}
+
+Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)) {
+  bytes_ = AllocateZeroed(byte_size());
+}
+
+Tensor Tensor::Reshaped(Shape shape) const {
+  CHECK(ElementCount(shape) == size());
+  Tensor view = *this;
+  view.shape_ = std::move(shape);
+  return view;
+}
+
+}  // namespace trawl::engine
