@@ -304,7 +304,16 @@ std::string ObjectUri(std::string_view source, const ObjectRef& object) {
   // One slash belongs to the source, every other one to the key: "/a" is another object than "a".
   std::string uri(source);
   if (!uri.ends_with('/')) uri += '/';
-  return uri + object.key;
+  if (!source.starts_with("http://") && !source.starts_with("https://")) return uri + object.key;
+  constexpr std::string_view kUnreserved =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/";
+  for (const char c : object.key) {
+    if (kUnreserved.find(c) != std::string_view::npos)
+      uri += c;
+    else
+      uri += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return uri;
 }
 
 std::string_view ToString(JobState state) {

@@ -347,7 +347,8 @@ TEST(ObjectUri, JoinsWithExactlyTheSlashOfTheSource) {
   EXPECT_EQ(ObjectUri("s3://b", {"k.jpg", "", {}, ""}), "s3://b/k.jpg");
   EXPECT_EQ(ObjectUri("s3://b/", {"/k.jpg", "", {}, ""}), "s3://b//k.jpg");
   EXPECT_EQ(ObjectUri("file:///data/", {"a b/%41?.jpg", "", {}, ""}), "file:///data/a b/%41?.jpg");
-  EXPECT_EQ(ObjectUri("http://h/b", {"a b/%41?#.jpg", "", {}, ""}), "http://h/b/a%20b/%2541%3F%23.jpg");
+  EXPECT_EQ(ObjectUri("http://h/b", {"a b/%41?#.jpg", "", {}, ""}),
+            "http://h/b/a%20b/%2541%3F%23.jpg");
   EXPECT_EQ(ObjectUri("s3://b/", {"k.jpg", "https://h/x", {}, ""}), "https://h/x");
 }
 
