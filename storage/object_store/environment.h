@@ -1,5 +1,6 @@
 #pragma once
-// The process environment behind a seam, so that tests of credentials and endpoints bring their own.
+// The process environment behind a seam, so that tests of credentials and endpoints bring their
+// own.
 
 #include <functional>
 #include <string>

@@ -1,6 +1,8 @@
 #pragma once
 // The object_store port: list a bucket, download objects. Adapters by scheme of the URI:
-//   s3://bucket/key   S3 and everything that speaks it     http(s)://…   plain HTTP     file:///…   a local folder
+//   s3://bucket/key   S3 and everything that speaks it
+//   http(s)://…       plain HTTP
+//   file:///…         a local folder
 // A key is never a URL: it is percent-encoded below its bucket or base, and reaches nothing else.
 
 #include <cstddef>
@@ -31,9 +33,9 @@ struct Download {
 };
 
 struct GetRequest {
-  std::string uri;                            // ObjectUri(source, object)
-  std::optional<uint64_t> expected_bytes;     // as listed: another length is kChanged or kTruncated
-  std::string etag;                           // as listed: another one is kChanged
+  std::string uri;                         // ObjectUri(source, object)
+  std::optional<uint64_t> expected_bytes;  // as listed: another length is kChanged or kTruncated
+  std::string etag;                        // as listed: another one is kChanged
 };
 
 /// Called once per Get, on a thread of the store's; must not block.
@@ -44,19 +46,22 @@ class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
 
-  /// One page of at most `max_keys` objects below `source` + `prefix` whose keys come after `start_after` in byte order.
-  /// Keys are relative to `source` and contain the prefix. Errors: kNotFound (no such bucket or folder),
-  /// kPermissionDenied, kUnavailable (after retries), kUnimplemented (plain HTTP cannot list).
+  /// One page of at most `max_keys` objects below `source` + `prefix` whose keys come after
+  /// `start_after` in byte order. Keys are relative to `source` and contain the prefix. Errors:
+  /// kNotFound (no such bucket or folder), kPermissionDenied, kUnavailable (after retries),
+  /// kUnimplemented (plain HTTP cannot list).
   virtual Result<ListPage> List(const std::string& source, const std::string& prefix,
                                 const std::string& start_after, int max_keys) = 0;
 
-  /// Starts a download with the retries that the settings allow. After `stop` it ends early with kInternal
-  /// "cancelled". At most settings.downloads_in_flight run at once; the others wait in order.
+  /// Starts a download with the retries that the settings allow. After `stop` it ends early with
+  /// kInternal "cancelled". At most settings.downloads_in_flight run at once; the others wait in
+  /// order.
   virtual void Get(GetRequest request, std::stop_token stop, GetCallback done) = 0;
 };
 
-/// The store for every scheme, as the settings and the environment (credentials) say. Checks that local reads stay below
-/// settings.allow_root, symbolic links resolved, and buckets within settings.allow_bucket: else kForbidden.
+/// The store for every scheme, as the settings and the environment (credentials) say. Checks that
+/// local reads stay below settings.allow_root, symbolic links resolved, and buckets within
+/// settings.allow_bucket: else kForbidden.
 Result<std::unique_ptr<ObjectStore>> OpenObjectStore(const Settings& settings);
 
 }  // namespace trawl::storage

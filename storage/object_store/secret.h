@@ -6,7 +6,8 @@
 
 namespace trawl::storage {
 
-/// Has no formatter, no comparison and no conversion: the only way to the text is to ask for it by name.
+/// Has no formatter, no comparison and no conversion: the only way to the text is to ask for it by
+/// name.
 class Secret {
  public:
   Secret() = default;

@@ -57,7 +57,7 @@ bool SplitAuthority(std::string_view authority, std::string& host, std::string& 
   const size_t host_end = bracketed ? authority.find(']') : authority.find(':');
   if (bracketed && host_end == std::string_view::npos) return false;
   host = bracketed ? authority.substr(1, host_end - 1) : authority.substr(0, host_end);
-  std::string_view rest = bracketed ? authority.substr(host_end + 1)
+  std::string_view rest = bracketed                            ? authority.substr(host_end + 1)
                           : host_end == std::string_view::npos ? std::string_view()
                                                                : authority.substr(host_end);
   if (!rest.empty() && rest.front() != ':') return false;
@@ -76,6 +76,17 @@ std::string EncodeIllegal(std::string_view text) {
     constexpr std::string_view kNever = " \"<>\\^`{|}";
     return c > 0x20 && c < 0x7f && kNever.find(c) == std::string_view::npos;
   });
+}
+
+// A segment `..`, also written with %2e.
+bool HasDotDot(std::string_view path) {
+  std::string plain;
+  for (size_t i = 0; i < path.size(); ++i) {
+    const bool dot = path.substr(i, 3) == "%2e" || path.substr(i, 3) == "%2E";
+    plain += dot ? '.' : path[i];
+    if (dot) i += 2;
+  }
+  return (plain + "/").find("/../") != std::string::npos;
 }
 
 }  // namespace
@@ -138,7 +149,8 @@ Result<HttpUrl> ParseHttpUrl(std::string_view url) {
   rest = rest.substr(authority_end);
   rest = rest.substr(0, rest.find('#'));
   if (authority.find('@') != std::string_view::npos)
-    return Error(Code::kInvalidArgument, "an {}:// URL with a user name or password", parsed.scheme);
+    return Error(Code::kInvalidArgument, "an {}:// URL with a user name or password",
+                 parsed.scheme);
   std::string port;
   if (!SplitAuthority(authority, parsed.host, port))
     return Error(Code::kInvalidArgument, "an {}:// URL without a valid host", parsed.scheme);
@@ -157,6 +169,7 @@ Result<HttpUrl> ParseHttpUrl(std::string_view url) {
 
 bool IsBelow(const HttpUrl& url, const HttpUrl& base) {
   if (url.scheme != base.scheme || url.authority != base.authority) return false;
+  if (HasDotDot(url.path)) return false;
   if (base.path.ends_with('/')) return url.path.starts_with(base.path);
   return url.path == base.path || url.path.starts_with(base.path + "/");
 }

@@ -45,15 +45,22 @@ void SetReset(int fd) {
 // False: the connection is finished.
 bool Perform(int fd, const Step& step) {
   switch (step.kind) {
-    case Step::Kind::kSend: return SendAll(fd, step.bytes);
-    case Step::Kind::kDrip: return DripAll(fd, step);
+    case Step::Kind::kSend:
+      return SendAll(fd, step.bytes);
+    case Step::Kind::kDrip:
+      return DripAll(fd, step);
     case Step::Kind::kSendForever:
       while (SendAll(fd, step.bytes)) {
       }
       return false;
-    case Step::Kind::kHang: WaitForHangUp(fd); return false;
-    case Step::Kind::kReset: SetReset(fd); return false;
-    case Step::Kind::kClose: return false;
+    case Step::Kind::kHang:
+      WaitForHangUp(fd);
+      return false;
+    case Step::Kind::kReset:
+      SetReset(fd);
+      return false;
+    case Step::Kind::kClose:
+      return false;
   }
   return false;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// A TCP server that plays scripted bytes: for every way in which an HTTP server, or the network before it, misbehaves.
+// A TCP server that plays scripted bytes: for every way in which an HTTP server, or the network
+// before it, misbehaves.
 
 #include <atomic>
 #include <chrono>
@@ -45,8 +46,8 @@ class FaultServer {
   FaultServer(const FaultServer&) = delete;
   FaultServer& operator=(const FaultServer&) = delete;
 
-  /// The nth request for `path` (as in the request line, without a query) plays the nth script; the last one is played
-  /// again and again. A path without scripts answers 404.
+  /// The nth request for `path` (as in the request line, without a query) plays the nth script; the
+  /// last one is played again and again. A path without scripts answers 404.
   void Play(const std::string& path, std::vector<Script> scripts);
 
   int port() const { return port_; }

@@ -16,8 +16,9 @@ inline std::future<ObjectResult<storage::Download>> FetchLater(storage::ObjectSt
                                                                storage::GetRequest request,
                                                                std::stop_token stop = {}) {
   auto promise = std::make_shared<std::promise<ObjectResult<storage::Download>>>();
-  store.Get(std::move(request), std::move(stop),
-            [promise](ObjectResult<storage::Download> result) { promise->set_value(std::move(result)); });
+  store.Get(std::move(request), std::move(stop), [promise](ObjectResult<storage::Download> result) {
+    promise->set_value(std::move(result));
+  });
   return promise->get_future();
 }
 

@@ -17,16 +17,17 @@
 namespace trawl::testing {
 
 struct ProcessOptions {
-  std::vector<std::string> argv;         // argv[0] is searched in PATH
+  std::vector<std::string> argv;                                 // argv[0] is searched in PATH
   std::vector<std::pair<std::string, std::string>> environment;  // added to this process's own
-  std::filesystem::path output;          // stdout and stderr are appended to it; empty: /dev/null
-  std::filesystem::path stdout_file;     // when not empty, stdout goes here instead, replacing the file
-  std::filesystem::path directory;       // working directory; empty: this process's
+  std::filesystem::path output;  // stdout and stderr are appended to it; empty: /dev/null
+  std::filesystem::path
+      stdout_file;                  // when not empty, stdout goes here instead, replacing the file
+  std::filesystem::path directory;  // working directory; empty: this process's
 };
 
-/// A running child, in a process group of its own. The destructor kills the whole group (SIGKILL) and reaps the
-/// child; the kernel kills the child when the thread that started it dies, so start it from the test's main thread.
-/// Not thread-safe.
+/// A running child, in a process group of its own. The destructor kills the whole group (SIGKILL)
+/// and reaps the child; the kernel kills the child when the thread that started it dies, so start
+/// it from the test's main thread. Not thread-safe.
 class Process {
  public:
   /// Errors: kInvalidArgument (no argv), kNotFound (cannot be executed), kUnavailable (fork).
@@ -60,8 +61,9 @@ int FreePort();
 /// True as soon as 127.0.0.1:port accepts a connection; false when it does not within `timeout`.
 bool WaitForPort(int port, std::chrono::milliseconds timeout);
 
-/// Polls `condition` every 10 ms; false when it does not hold within `timeout`. For what cannot notify, such as
-/// another process; inside one process wait on a condition variable or a future instead.
+/// Polls `condition` every 10 ms; false when it does not hold within `timeout`. For what cannot
+/// notify, such as another process; inside one process wait on a condition variable or a future
+/// instead.
 bool WaitUntil(const std::function<bool()>& condition, std::chrono::milliseconds timeout);
 
 }  // namespace trawl::testing

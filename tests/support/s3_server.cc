@@ -17,9 +17,10 @@ using std::chrono::seconds;
 std::filesystem::path JarFolder() {
   const char* const cache = std::getenv("XDG_CACHE_HOME");
   const char* const home = std::getenv("HOME");
-  const std::filesystem::path base = cache != nullptr && *cache != '\0'
-                                         ? std::filesystem::path(cache)
-                                         : std::filesystem::path(home == nullptr ? "/" : home) / ".cache";
+  const std::filesystem::path base =
+      cache != nullptr && *cache != '\0'
+          ? std::filesystem::path(cache)
+          : std::filesystem::path(home == nullptr ? "/" : home) / ".cache";
   return base / "trawl" / "s3proxy-2.6.0";
 }
 
@@ -30,8 +31,8 @@ size_t Discard(char*, size_t, size_t size, void*) { return size; }
 Result<std::unique_ptr<S3Server>> S3Server::Start() {
   const std::filesystem::path jars = JarFolder();
   if (!std::filesystem::exists(jars / ".complete"))
-    return Error(Code::kFailedPrecondition, "there is no S3 server in {}: run ops/testing/s3.sh first",
-                 jars.string());
+    return Error(Code::kFailedPrecondition,
+                 "there is no S3 server in {}: run ops/testing/s3.sh first", jars.string());
   std::unique_ptr<S3Server> server(new S3Server);
   server->port_ = FreePort();
   std::filesystem::create_directory(server->folder_ / "data");
@@ -43,18 +44,23 @@ Result<std::unique_ptr<S3Server>> S3Server::Start() {
                   "jclouds.identity=unused\njclouds.credential=unused\n",
                   server->endpoint(), kAccessKey, kSecretKey, (server->folder_ / "data").string()));
   ProcessOptions options;
-  options.argv = {"java", "-Xmx256m", "-cp", (jars / "*").string(), "org.gaul.s3proxy.Main",
-                  "--properties", properties.string()};
+  options.argv = {
+      "java",         "-Xmx256m",         "-cp", (jars / "*").string(), "org.gaul.s3proxy.Main",
+      "--properties", properties.string()};
   options.environment = {{"LC_ALL", "C.UTF-8"}};  // or Java cannot name files beyond ASCII
   options.output = server->folder_ / "log";
   TRAWL_ASSIGN(server->process_, Process::Start(options));
   if (WaitForPort(server->port_, seconds(60))) return server;
-  return Error(Code::kUnavailable, "the S3 server did not start: {}", ReadFile(server->folder_ / "log"));
+  return Error(Code::kUnavailable, "the S3 server did not start: {}",
+               ReadFile(server->folder_ / "log"));
 }
 
-Status S3Server::CreateBucket(const std::string& bucket) const { return Send("PUT", "/" + bucket, ""); }
+Status S3Server::CreateBucket(const std::string& bucket) const {
+  return Send("PUT", "/" + bucket, "");
+}
 
-Status S3Server::Put(const std::string& bucket, const std::string& key, std::string_view bytes) const {
+Status S3Server::Put(const std::string& bucket, const std::string& key,
+                     std::string_view bytes) const {
   return Send("PUT", "/" + bucket + "/" + storage::PercentEncodePath(key), bytes);
 }
 
@@ -62,15 +68,17 @@ Status S3Server::Delete(const std::string& bucket, const std::string& key) const
   return Send("DELETE", "/" + bucket + "/" + storage::PercentEncodePath(key), "");
 }
 
-Status S3Server::Send(const std::string& method, const std::string& path, std::string_view body) const {
+Status S3Server::Send(const std::string& method, const std::string& path,
+                      std::string_view body) const {
   storage::SignedRequest request;
   request.method = method;
   request.path = path;
   request.payload_hash = "UNSIGNED-PAYLOAD";
-  const storage::Credentials credentials{kAccessKey, storage::Secret(kSecretKey), storage::Secret()};
+  const storage::Credentials credentials{kAccessKey, storage::Secret(kSecretKey),
+                                         storage::Secret()};
   curl_slist* headers = curl_slist_append(nullptr, "Expect:");
-  for (const std::string& line :
-       storage::SignS3(request, endpoint().substr(7), "us-east-1", SystemClock().WallMillis(), credentials))
+  for (const std::string& line : storage::SignS3(request, endpoint().substr(7), "us-east-1",
+                                                 SystemClock().WallMillis(), credentials))
     headers = curl_slist_append(headers, line.c_str());
   CURL* const easy = curl_easy_init();
   curl_easy_setopt(easy, CURLOPT_URL, (endpoint() + path).c_str());
@@ -88,7 +96,8 @@ Status S3Server::Send(const std::string& method, const std::string& path, std::s
   curl_easy_cleanup(easy);
   curl_slist_free_all(headers);
   if (result == CURLE_OK && status >= 200 && status < 300) return OkStatus();
-  return Error(Code::kUnavailable, "{} {}: {}, status {}", method, path, curl_easy_strerror(result), status);
+  return Error(Code::kUnavailable, "{} {}: {}, status {}", method, path, curl_easy_strerror(result),
+               status);
 }
 
 }  // namespace trawl::testing

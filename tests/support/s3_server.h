@@ -11,8 +11,8 @@
 
 namespace trawl::testing {
 
-/// Takes about 3 s to start: share one in a suite. Its jars come from ops/testing/s3.sh, which has to be run once;
-/// the error says so when they are missing.
+/// Takes about 3 s to start: share one in a suite. Its jars come from ops/testing/s3.sh, which has
+/// to be run once; the error says so when they are missing.
 class S3Server {
  public:
   static Result<std::unique_ptr<S3Server>> Start();

@@ -10,7 +10,8 @@ namespace trawl::testing {
 
 TempDir::TempDir(std::string_view name) {
   std::string pattern =
-      (std::filesystem::temp_directory_path() / ("trawl-" + std::string(name) + "-XXXXXX")).string();
+      (std::filesystem::temp_directory_path() / ("trawl-" + std::string(name) + "-XXXXXX"))
+          .string();
   CHECK(mkdtemp(pattern.data()) != nullptr);
   path_ = std::filesystem::canonical(pattern);
 }

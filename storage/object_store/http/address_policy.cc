@@ -45,10 +45,14 @@ Kind Classify(const in6_addr& ip) {
 
 bool Permits(const AddressPolicy& policy, Kind kind) {
   switch (kind) {
-    case Kind::kOrdinary: return true;
-    case Kind::kLoopback: return policy.loopback;
-    case Kind::kLinkLocal: return policy.link_local;
-    case Kind::kNever: return false;
+    case Kind::kOrdinary:
+      return true;
+    case Kind::kLoopback:
+      return policy.loopback;
+    case Kind::kLinkLocal:
+      return policy.link_local;
+    case Kind::kNever:
+      return false;
   }
   return false;
 }

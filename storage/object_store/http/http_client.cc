@@ -89,8 +89,8 @@ class HttpClient::Loop {
 
   // The loop's thread alone touches these.
   std::deque<Ptr> waiting_;
-  std::multimap<Time, Ptr> delayed_;            // by the time of their next attempt
-  std::unordered_map<void*, Ptr> in_flight_;    // by curl handle
+  std::multimap<Time, Ptr> delayed_;          // by the time of their next attempt
+  std::unordered_map<void*, Ptr> in_flight_;  // by curl handle
   uint64_t bytes_in_flight_ = 0;
   Time last_sweep_{};
   std::mt19937_64 random_{std::random_device{}()};
@@ -101,7 +101,8 @@ class HttpClient::Loop {
   std::jthread thread_;  // last: it uses everything above
 };
 
-HttpClient::Loop::Loop(const HttpClientLimits& limits) : limits_(limits), multi_(curl_multi_init()) {
+HttpClient::Loop::Loop(const HttpClientLimits& limits)
+    : limits_(limits), multi_(curl_multi_init()) {
   CHECK(multi_ != nullptr);
   curl_multi_setopt(multi_, CURLMOPT_PIPELINING, static_cast<long>(CURLPIPE_MULTIPLEX));
   curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(limits.in_flight));
@@ -243,7 +244,8 @@ void HttpClient::Loop::Finish(Ptr exchange, ObjectResult<HttpReply> reply, Time 
 }
 
 void HttpClient::Loop::Cancel(Ptr exchange) {
-  Finish(std::move(exchange), tl::unexpected(ObjectError{ObjectErrorCode::kInternal, "cancelled", 1}),
+  Finish(std::move(exchange),
+         tl::unexpected(ObjectError{ObjectErrorCode::kInternal, "cancelled", 1}),
          SystemClock().Now());
 }
 
@@ -270,7 +272,8 @@ void HttpClient::Loop::SweepInFlight(Time now) {
   std::vector<void*> stopped;
   std::vector<std::pair<void*, std::string>> stalled;
   for (auto& [easy, exchange] : in_flight_) {
-    // A body that turns out larger than expected takes its place in the budget, so that fewer others start.
+    // A body that turns out larger than expected takes its place in the budget, so that fewer
+    // others start.
     const uint64_t bytes = std::max(exchange->reserved_bytes, exchange->transfer->BodyBytes());
     bytes_in_flight_ += bytes - exchange->reserved_bytes;
     exchange->reserved_bytes = bytes;

@@ -1,6 +1,7 @@
 #pragma once
-// Many GETs at once over few threads: one event loop on curl's multi interface, with a bounded number of requests in
-// flight, the others waiting in order, retries by timer, and connections that are kept and shared.
+// Many GETs at once over few threads: one event loop on curl's multi interface, with a bounded
+// number of requests in flight, the others waiting in order, retries by timer, and connections that
+// are kept and shared.
 
 #include <cstdint>
 #include <functional>
@@ -27,11 +28,11 @@ struct HttpClientLimits {
 struct HttpOutcome {
   ObjectResult<HttpReply> reply;  // a reply that the judge accepted
   int attempts = 0;
-  double elapsed_ms = 0;          // from the start of the first attempt; waiting for a place not counted
+  double elapsed_ms = 0;  // from the start of the first attempt; waiting for a place not counted
 };
 
-/// One request and everything that decides about it. All functions are called on the loop's thread, one after the
-/// other, and must not block; `done` exactly once and last.
+/// One request and everything that decides about it. All functions are called on the loop's thread,
+/// one after the other, and must not block; `done` exactly once and last.
 struct HttpTask {
   /// Called before each attempt: signatures and dates are of the attempt. An error ends the task.
   std::function<ObjectResult<HttpRequest>()> prepare;
@@ -43,7 +44,8 @@ struct HttpTask {
   std::stop_token stop;         // ends it within about 50 ms with kInternal "cancelled"
 };
 
-/// Thread-safe. The destructor cancels what is left: every task's `done` has been called when it returns.
+/// Thread-safe. The destructor cancels what is left: every task's `done` has been called when it
+/// returns.
 class HttpClient {
  public:
   explicit HttpClient(const HttpClientLimits& limits);

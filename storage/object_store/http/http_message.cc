@@ -47,7 +47,8 @@ std::optional<uint64_t> HttpHeaders::ContentLength() const {
 std::string_view HttpHeaders::ETag() const {
   std::string_view tag = Find("etag");
   if (tag.starts_with("W/")) tag.remove_prefix(2);
-  if (tag.size() >= 2 && tag.front() == '"' && tag.back() == '"') tag = tag.substr(1, tag.size() - 2);
+  if (tag.size() >= 2 && tag.front() == '"' && tag.back() == '"')
+    tag = tag.substr(1, tag.size() - 2);
   return tag;
 }
 
@@ -60,25 +61,62 @@ std::optional<int64_t> ParseHttpDate(std::string_view text) {
 std::string StatusName(int status) {
   const char* name = "";
   switch (status) {
-    case 206: name = " Partial Content"; break;
-    case 301: name = " Moved Permanently"; break;
-    case 302: name = " Found"; break;
-    case 304: name = " Not Modified"; break;
-    case 307: name = " Temporary Redirect"; break;
-    case 400: name = " Bad Request"; break;
-    case 401: name = " Unauthorized"; break;
-    case 403: name = " Forbidden"; break;
-    case 404: name = " Not Found"; break;
-    case 408: name = " Request Timeout"; break;
-    case 410: name = " Gone"; break;
-    case 412: name = " Precondition Failed"; break;
-    case 416: name = " Range Not Satisfiable"; break;
-    case 429: name = " Too Many Requests"; break;
-    case 500: name = " Internal Server Error"; break;
-    case 502: name = " Bad Gateway"; break;
-    case 503: name = " Service Unavailable"; break;
-    case 504: name = " Gateway Timeout"; break;
-    default: break;
+    case 206:
+      name = " Partial Content";
+      break;
+    case 301:
+      name = " Moved Permanently";
+      break;
+    case 302:
+      name = " Found";
+      break;
+    case 304:
+      name = " Not Modified";
+      break;
+    case 307:
+      name = " Temporary Redirect";
+      break;
+    case 400:
+      name = " Bad Request";
+      break;
+    case 401:
+      name = " Unauthorized";
+      break;
+    case 403:
+      name = " Forbidden";
+      break;
+    case 404:
+      name = " Not Found";
+      break;
+    case 408:
+      name = " Request Timeout";
+      break;
+    case 410:
+      name = " Gone";
+      break;
+    case 412:
+      name = " Precondition Failed";
+      break;
+    case 416:
+      name = " Range Not Satisfiable";
+      break;
+    case 429:
+      name = " Too Many Requests";
+      break;
+    case 500:
+      name = " Internal Server Error";
+      break;
+    case 502:
+      name = " Bad Gateway";
+      break;
+    case 503:
+      name = " Service Unavailable";
+      break;
+    case 504:
+      name = " Gateway Timeout";
+      break;
+    default:
+      break;
   }
   return std::to_string(status) + name;
 }

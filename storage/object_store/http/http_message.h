@@ -18,7 +18,7 @@ struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
   AddressPolicy addresses;
-  uint64_t max_body_bytes = 0;       // of a reply with status 200
+  uint64_t max_body_bytes = 0;  // of a reply with status 200
 };
 
 /// Fields of a reply in their order, names in lower case.
@@ -39,10 +39,10 @@ class HttpHeaders {
 
 /// What became of the connection, before anybody looks at the status.
 enum class Wire {
-  kComplete,        // a whole reply came
-  kCannotConnect,   // DNS, TCP or the TLS handshake
-  kBroken,          // the connection broke before the body began
-  kTruncated,       // … after it began
+  kComplete,       // a whole reply came
+  kCannotConnect,  // DNS, TCP or the TLS handshake
+  kBroken,         // the connection broke before the body began
+  kTruncated,      // … after it began
   kTimeout,
   kTooLarge,        // the body is longer than asked for
   kRefusedAddress,  // AddressPolicy

@@ -18,7 +18,8 @@ HttpStore::HttpStore(const Settings& settings, HttpClient& client)
 Result<ListPage> HttpStore::List(const std::string& source, const std::string&, const std::string&,
                                  int) {
   TRAWL_ASSIGN(const HttpUrl url, ParseHttpUrl(source));
-  return Error(Code::kUnimplemented, "{} cannot be listed over plain HTTP: give a manifest of its keys",
+  return Error(Code::kUnimplemented,
+               "{} cannot be listed over plain HTTP: give a manifest of its keys",
                url.ToPublicString());
 }
 
@@ -37,15 +38,16 @@ void HttpStore::Get(GetRequest request, std::stop_token stop, GetCallback done) 
                              .etag = std::move(request.etag),
                              .etag_may_be_md5 = false};
   if (request.expected_bytes.value_or(0) > max_object_bytes_)
-    return Refuse(client_, {ObjectErrorCode::kTooLarge, fmt::format("{}: {} bytes, over the limit of {}",
-                                                                    expected.subject,
-                                                                    *request.expected_bytes,
-                                                                    max_object_bytes_)},
+    return Refuse(client_,
+                  {ObjectErrorCode::kTooLarge,
+                   fmt::format("{}: {} bytes, over the limit of {}", expected.subject,
+                               *request.expected_bytes, max_object_bytes_)},
                   std::move(done));
   HttpTask task;
   task.expected_bytes = request.expected_bytes.value_or(0);
   task.stop = std::move(stop);
-  task.prepare = [request = HttpRequest{url->ToString(), {}, AddressesFor(*url), max_object_bytes_}]()
+  task.prepare = [request =
+                      HttpRequest{url->ToString(), {}, AddressesFor(*url), max_object_bytes_}]()
       -> ObjectResult<HttpRequest> { return request; };
   task.judge = [this, expected = std::move(expected)](const HttpReply& reply) {
     Verdict verdict = JudgeObject(reply, {}, expected);

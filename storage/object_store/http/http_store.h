@@ -12,9 +12,10 @@
 
 namespace trawl::storage {
 
-/// Where plain HTTP may go. Link-local and metadata addresses: never. This machine itself: when the log is the embedded
-/// one (then whoever named the URL sits at this machine), or below a URL that --allow-root names; a message on a shared
-/// topic must not reach the admin pages of the worker that happens to read it. Any other address: always.
+/// Where plain HTTP may go. Link-local and metadata addresses: never. This machine itself: when the
+/// log is the embedded one (then whoever named the URL sits at this machine), or below a URL that
+/// --allow-root names; a message on a shared topic must not reach the admin pages of the worker
+/// that happens to read it. Any other address: always.
 class HttpStore final : public ObjectStore {
  public:
   /// `client` must outlive it.
@@ -29,7 +30,7 @@ class HttpStore final : public ObjectStore {
 
   HttpClient& client_;
   const uint64_t max_object_bytes_;
-  const bool trusts_everyone_;       // embedded log
+  const bool trusts_everyone_;  // embedded log
   std::vector<HttpUrl> allowed_bases_;
 };
 

@@ -25,15 +25,21 @@ Verdict Retry(ObjectErrorCode code, std::string message) {
 Verdict JudgeWire(const HttpReply& reply, const std::string& subject) {
   const std::string message = subject + ": " + reply.wire_detail;
   switch (reply.wire) {
-    case Wire::kTimeout: return Retry(ObjectErrorCode::kTimeout, message);
-    case Wire::kTruncated: return Retry(ObjectErrorCode::kTruncated, message);
+    case Wire::kTimeout:
+      return Retry(ObjectErrorCode::kTimeout, message);
+    case Wire::kTruncated:
+      return Retry(ObjectErrorCode::kTruncated, message);
     case Wire::kCannotConnect:
-    case Wire::kBroken: return Retry(ObjectErrorCode::kHttpError, message);
-    case Wire::kTooLarge: return Fail(ObjectErrorCode::kTooLarge, message);
-    case Wire::kRefusedAddress: return Fail(ObjectErrorCode::kForbidden, message);
+    case Wire::kBroken:
+      return Retry(ObjectErrorCode::kHttpError, message);
+    case Wire::kTooLarge:
+      return Fail(ObjectErrorCode::kTooLarge, message);
+    case Wire::kRefusedAddress:
+      return Fail(ObjectErrorCode::kForbidden, message);
     case Wire::kComplete:
     case Wire::kUntrusted:
-    case Wire::kMalformed: break;
+    case Wire::kMalformed:
+      break;
   }
   return Fail(ObjectErrorCode::kHttpError, message);
 }
@@ -54,7 +60,8 @@ std::optional<milliseconds> RetryAfter(const HttpHeaders& headers) {
 std::string Describe(const HttpReply& reply, const ServerFault& fault, const std::string& subject) {
   std::string message = subject + ": " + StatusName(reply.status);
   if (!fault.code.empty()) message += " (" + Printable(fault.code, 64);
-  if (!fault.code.empty() && !fault.message.empty()) message += ": " + Printable(fault.message, 200);
+  if (!fault.code.empty() && !fault.message.empty())
+    message += ": " + Printable(fault.message, 200);
   if (!fault.code.empty()) message += ")";
   if (reply.status >= 300 && reply.status < 400) message += "; redirects are not followed";
   return message;
@@ -90,12 +97,13 @@ std::optional<Verdict> JudgeLength(const HttpReply& reply, const ObjectExpectati
   const uint64_t received = reply.body.size();
   const std::optional<uint64_t> announced = reply.headers.ContentLength();
   if (announced && received != *announced)
-    return Retry(ObjectErrorCode::kTruncated, fmt::format("{}: {} of {} bytes came", expected.subject,
-                                                          received, *announced));
+    return Retry(ObjectErrorCode::kTruncated,
+                 fmt::format("{}: {} of {} bytes came", expected.subject, received, *announced));
   if (!expected.size_bytes || received == *expected.size_bytes) return std::nullopt;
   const std::string message = fmt::format("{}: {} bytes came, {} were listed", expected.subject,
                                           received, *expected.size_bytes);
-  // Without an announced length a body that is too short looks the same whether it was cut or replaced.
+  // Without an announced length a body that is too short looks the same whether it was cut or
+  // replaced.
   if (!announced && received < *expected.size_bytes)
     return Retry(ObjectErrorCode::kTruncated, message);
   return Fail(ObjectErrorCode::kChanged, message);
@@ -108,19 +116,25 @@ Verdict JudgeStatus(const HttpReply& reply, const ServerFault& fault, const std:
   if (reply.status == 200) return {};
   std::string message = Describe(reply, fault, subject);
   if (IsThrottle(reply.status, fault))
-    return {Route::kThrottled, {ObjectErrorCode::kThrottled, std::move(message)},
+    return {Route::kThrottled,
+            {ObjectErrorCode::kThrottled, std::move(message)},
             RetryAfter(reply.headers)};
   switch (reply.status) {
     case 408:
     case 500:
     case 502:
-    case 504: return Retry(ObjectErrorCode::kHttpError, std::move(message));
+    case 504:
+      return Retry(ObjectErrorCode::kHttpError, std::move(message));
     case 401:
-    case 403: return Fail(ObjectErrorCode::kForbidden, std::move(message));
+    case 403:
+      return Fail(ObjectErrorCode::kForbidden, std::move(message));
     case 404:
-    case 410: return Fail(ObjectErrorCode::kNotFound, std::move(message));
-    case 412: return Fail(ObjectErrorCode::kChanged, message + "; it was replaced after the listing");
-    default: break;
+    case 410:
+      return Fail(ObjectErrorCode::kNotFound, std::move(message));
+    case 412:
+      return Fail(ObjectErrorCode::kChanged, message + "; it was replaced after the listing");
+    default:
+      break;
   }
   // S3 answers 400 when a request arrived too slowly: nothing is wrong with the request itself.
   if (fault.code == "RequestTimeout") return Retry(ObjectErrorCode::kTimeout, std::move(message));

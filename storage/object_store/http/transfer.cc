@@ -24,32 +24,39 @@ void Set(void* easy, CURLoption option, Value value) {
 
 std::string AddressText(const sockaddr& address) {
   char text[INET6_ADDRSTRLEN] = "?";
-  const void* ip = address.sa_family == AF_INET6
-                       ? static_cast<const void*>(
-                             &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr)
-                       : &reinterpret_cast<const sockaddr_in&>(address).sin_addr;
+  const void* ip =
+      address.sa_family == AF_INET6
+          ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr)
+          : &reinterpret_cast<const sockaddr_in&>(address).sin_addr;
   inet_ntop(address.sa_family, ip, text, sizeof text);
   return text;
 }
 
 Wire WireOf(CURLcode result, bool body_began) {
   switch (result) {
-    case CURLE_OK: return Wire::kComplete;
+    case CURLE_OK:
+      return Wire::kComplete;
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
-    case CURLE_SSL_CONNECT_ERROR: return Wire::kCannotConnect;
+    case CURLE_SSL_CONNECT_ERROR:
+      return Wire::kCannotConnect;
     case CURLE_HTTP2:
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
-    case CURLE_HTTP2_STREAM: return body_began ? Wire::kTruncated : Wire::kBroken;
-    case CURLE_PARTIAL_FILE: return Wire::kTruncated;
-    case CURLE_OPERATION_TIMEDOUT: return Wire::kTimeout;
+    case CURLE_HTTP2_STREAM:
+      return body_began ? Wire::kTruncated : Wire::kBroken;
+    case CURLE_PARTIAL_FILE:
+      return Wire::kTruncated;
+    case CURLE_OPERATION_TIMEDOUT:
+      return Wire::kTimeout;
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR: return Wire::kUntrusted;
-    default: return Wire::kMalformed;
+    case CURLE_SSL_ISSUER_ERROR:
+      return Wire::kUntrusted;
+    default:
+      return Wire::kMalformed;
   }
 }
 
@@ -106,10 +113,12 @@ void Transfer::Configure() {
   Set(easy_, CURLOPT_PATH_AS_IS, 1L);  // a key may hold `..`: it names that object and no other
   Set(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
   Set(easy_, CURLOPT_FOLLOWLOCATION, 0L);
-  Set(easy_, CURLOPT_PROXY, "");  // a proxy variable meant for other programs must not see our requests
+  Set(easy_, CURLOPT_PROXY,
+      "");  // a proxy variable meant for other programs must not see our requests
   Set(easy_, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
   Set(easy_, CURLOPT_NOSIGNAL, 1L);
-  Set(easy_, CURLOPT_QUICK_EXIT, 1L);  // leave a DNS look-up that hangs behind; waiting would stall every download
+  Set(easy_, CURLOPT_QUICK_EXIT,
+      1L);  // leave a DNS look-up that hangs behind; waiting would stall every download
   Set(easy_, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
   Set(easy_, CURLOPT_HTTP09_ALLOWED, 0L);
   Set(easy_, CURLOPT_HTTP_CONTENT_DECODING, 0L);

@@ -1,6 +1,7 @@
 #pragma once
-// One attempt of one request on one curl handle: collects headers and body under limits of its own, because curl 7.88
-// enforces CURLOPT_MAXFILESIZE neither for chunked bodies nor for ones without a length. Private to http_client.cc.
+// One attempt of one request on one curl handle: collects headers and body under limits of its own,
+// because curl 7.88 enforces CURLOPT_MAXFILESIZE neither for chunked bodies nor for ones without a
+// length. Private to http_client.cc.
 
 #include <chrono>
 #include <cstdint>
@@ -13,18 +14,22 @@ namespace trawl::storage {
 
 struct TransferLimits {
   std::chrono::milliseconds connect_timeout{3'000};
-  std::chrono::milliseconds first_byte_timeout{10'000};  // from the start of the attempt to the first header
+  std::chrono::milliseconds first_byte_timeout{
+      10'000};  // from the start of the attempt to the first header
   std::chrono::milliseconds total_timeout{60'000};
-  std::chrono::milliseconds low_speed_window{10'000};    // a body that brings less than 1 KiB/s over it is cut
-  std::string ca_bundle;                                 // empty: the system's
+  std::chrono::milliseconds low_speed_window{
+      10'000};            // a body that brings less than 1 KiB/s over it is cut
+  std::string ca_bundle;  // empty: the system's
 };
 
-/// Not thread-safe. curl keeps pointers to it: it stays where it is until it is out of the multi handle.
+/// Not thread-safe. curl keeps pointers to it: it stays where it is until it is out of the multi
+/// handle.
 class Transfer {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// `limits` must outlive it. `fresh_connection`: do not reuse a connection that may be what failed last time.
+  /// `limits` must outlive it. `fresh_connection`: do not reuse a connection that may be what
+  /// failed last time.
   Transfer(HttpRequest request, const TransferLimits& limits, bool fresh_connection, Time now);
   ~Transfer();
   Transfer(const Transfer&) = delete;
@@ -32,7 +37,8 @@ class Transfer {
 
   /// The CURL easy handle.
   void* handle() const { return easy_; }
-  /// Why it must end now, or "": no first byte in time, or a body that drips. Call a few times a second.
+  /// Why it must end now, or "": no first byte in time, or a body that drips. Call a few times a
+  /// second.
   std::string Stalled(Time now);
   /// The larger of what came and what was announced.
   uint64_t BodyBytes() const;
@@ -54,14 +60,14 @@ class Transfer {
   void* header_list_ = nullptr;  // curl_slist
   HttpReply reply_;
   uint64_t header_bytes_ = 0;
-  bool body_cut_ = false;        // an error page longer than anybody will read
+  bool body_cut_ = false;  // an error page longer than anybody will read
   bool too_large_ = false;
   bool headers_endless_ = false;
   bool got_header_ = false;
   std::string refused_address_;
   Time started_;
-  Time window_start_;            // of the low-speed check
-  size_t window_bytes_ = 0;      // body size when the window began
+  Time window_start_;        // of the low-speed check
+  size_t window_bytes_ = 0;  // body size when the window began
 };
 
 }  // namespace trawl::storage

@@ -16,7 +16,8 @@ milliseconds BackoffDelay(const Verdict& verdict, int failed_attempts, std::mt19
   std::uniform_int_distribution<milliseconds::rep> jitter(0, ceiling.count());
   const milliseconds floor =
       std::clamp(verdict.retry_after.value_or(milliseconds(0)), milliseconds(0), kLongestWish);
-  // Jitter on top of the wish as well, or everybody who was told "2 s" comes back in the same instant.
+  // Jitter on top of the wish as well, or everybody who was told "2 s" comes back in the same
+  // instant.
   return floor + milliseconds(jitter(random));
 }
 

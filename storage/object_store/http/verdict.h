@@ -1,5 +1,6 @@
 #pragma once
-// After each attempt somebody decides where to go: accept the reply, try again, or give up. And how long to wait.
+// After each attempt somebody decides where to go: accept the reply, try again, or give up. And how
+// long to wait.
 
 #include <chrono>
 #include <optional>
@@ -23,8 +24,9 @@ struct Verdict {
   std::optional<std::chrono::milliseconds> retry_after;  // as the server asked
 };
 
-/// How long to wait before attempt `failed_attempts` + 1: full jitter, that is uniform between 0 and a ceiling that
-/// doubles from 50 ms (kRetry) or 1 s (kThrottled) up to 20 s. A server's Retry-After is a floor, honoured up to 60 s.
+/// How long to wait before attempt `failed_attempts` + 1: full jitter, that is uniform between 0
+/// and a ceiling that doubles from 50 ms (kRetry) or 1 s (kThrottled) up to 20 s. A server's
+/// Retry-After is a floor, honoured up to 60 s.
 std::chrono::milliseconds BackoffDelay(const Verdict& verdict, int failed_attempts,
                                        std::mt19937_64& random);
 

@@ -21,7 +21,7 @@ struct CloseFolder {
 using Folder = std::unique_ptr<DIR, CloseFolder>;
 
 Status Failure(int error, const std::string& path) {
-  const Code code = error == ENOENT || error == ENOTDIR  ? Code::kNotFound
+  const Code code = error == ENOENT || error == ENOTDIR ? Code::kNotFound
                     : error == EACCES || error == EPERM ? Code::kPermissionDenied
                                                         : Code::kUnavailable;
   return Error(code, "reading folder {}: {}", Printable(path, 300), std::strerror(error));
@@ -49,7 +49,8 @@ Result<std::unique_ptr<FolderWalk>> FolderWalk::Open(std::string folder, std::st
                                                      std::string start_after, size_t names_held) {
   if (!folder.ends_with('/')) folder += '/';
   std::unique_ptr<FolderWalk> walk(new FolderWalk(std::move(folder), std::move(prefix),
-                                                  std::move(start_after), std::max<size_t>(1, names_held)));
+                                                  std::move(start_after),
+                                                  std::max<size_t>(1, names_held)));
   walk->levels_.emplace_back();
   TRAWL_TRY(walk->Load(walk->levels_.back()));
   return walk;

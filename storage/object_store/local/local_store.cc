@@ -153,11 +153,13 @@ void LocalStore::Serve(std::stop_token stop) noexcept {
   }
 }
 
-// The path to open, judged by its text alone: a path outside is not even looked at, or its absence could be probed.
+// The path to open, judged by its text alone: a path outside is not even looked at, or its absence
+// could be probed.
 Result<std::string> LocalStore::Permit(const std::string& uri) const {
   TRAWL_ASSIGN(std::string path, ParseFileUri(uri));
   if (roots_.empty())
-    return Error(Code::kPermissionDenied, "local files are read only below a folder that --allow-root names");
+    return Error(Code::kPermissionDenied,
+                 "local files are read only below a folder that --allow-root names");
   if (HasDotDot(path)) return Error(Code::kPermissionDenied, "a path with '..' is not read");
   const std::string normal = std::filesystem::path(path).lexically_normal().string();
   if (!IsBelowAny(normal, roots_))
@@ -170,8 +172,9 @@ ObjectResult<std::vector<std::byte>> LocalStore::Read(const GetRequest& request,
   const std::string& uri = request.uri;
   const Result<std::string> path = Permit(uri);
   if (!path) return Failure(ObjectErrorCode::kForbidden, uri, path.error().message());
-  // O_PATH opens nothing yet: a pipe or a device is told apart before it is touched, and the path that the kernel
-  // resolved is checked on the very file that is read, so that no link can be swapped in between.
+  // O_PATH opens nothing yet: a pipe or a device is told apart before it is touched, and the path
+  // that the kernel resolved is checked on the very file that is read, so that no link can be
+  // swapped in between.
   const FileHandle place(open(path->c_str(), O_PATH | O_CLOEXEC));
   if (place.fd() < 0) return OsFailure(errno, uri);
   std::error_code error;
@@ -195,12 +198,15 @@ ObjectResult<std::vector<std::byte>> LocalStore::Read(const GetRequest& request,
   if (file.fd() < 0) return OsFailure(errno, uri);
   std::vector<std::byte> bytes(size);
   for (size_t done = 0; done < size;) {
-    if (stop.stop_requested()) return tl::unexpected(ObjectError{ObjectErrorCode::kInternal, "cancelled", 1});
-    const ssize_t got = read(file.fd(), bytes.data() + done, std::min(kReadChunk, bytes.size() - done));
+    if (stop.stop_requested())
+      return tl::unexpected(ObjectError{ObjectErrorCode::kInternal, "cancelled", 1});
+    const ssize_t got =
+        read(file.fd(), bytes.data() + done, std::min(kReadChunk, bytes.size() - done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return OsFailure(errno, uri);
     if (got == 0)
-      return Failure(ObjectErrorCode::kTruncated, uri, fmt::format("{} of {} bytes came", done, size));
+      return Failure(ObjectErrorCode::kTruncated, uri,
+                     fmt::format("{} of {} bytes came", done, size));
     done += static_cast<size_t>(got);
   }
   return bytes;

@@ -23,8 +23,9 @@ class LocalStore final : public ObjectStore {
   explicit LocalStore(const Settings& settings);
   ~LocalStore() override;
 
-  /// Any folder: whoever starts a listing sits at this machine. --allow-root limits Get, which serves messages.
-  /// Consecutive pages of one listing go on in the same walk instead of reading the folders again.
+  /// Any folder: whoever starts a listing sits at this machine. --allow-root limits Get, which
+  /// serves messages. Consecutive pages of one listing go on in the same walk instead of reading
+  /// the folders again.
   Result<ListPage> List(const std::string& source, const std::string& prefix,
                         const std::string& start_after, int max_keys) override;
   void Get(GetRequest request, std::stop_token stop, GetCallback done) override;

@@ -9,7 +9,8 @@ namespace {
 
 class FixedCredentials final : public CredentialProvider {
  public:
-  explicit FixedCredentials(Result<Credentials> credentials) : credentials_(std::move(credentials)) {}
+  explicit FixedCredentials(Result<Credentials> credentials)
+      : credentials_(std::move(credentials)) {}
   Result<Credentials> Get() override { return credentials_; }
 
  private:
@@ -22,7 +23,8 @@ std::string Trim(const std::string& text) {
   return text.substr(begin, text.find_last_not_of(" \t\r\n") - begin + 1);
 }
 
-// None when neither of the two is set. Trimmed: a value that comes from a file often ends in a newline.
+// None when neither of the two is set. Trimmed: a value that comes from a file often ends in a
+// newline.
 std::optional<Result<Credentials>> FromEnvironment(const Environment& environment,
                                                    const std::string& access_name,
                                                    const std::string& secret_name,
@@ -82,7 +84,8 @@ std::optional<Result<Credentials>> FromSharedFile(const Environment& environment
                           Secret(value("aws_session_token"))};
   if (credentials.access_key.empty() || credentials.secret_key.empty())
     return Error(Code::kPermissionDenied,
-                 "profile '{}' in {} lacks aws_access_key_id or aws_secret_access_key", profile, path);
+                 "profile '{}' in {} lacks aws_access_key_id or aws_secret_access_key", profile,
+                 path);
   return credentials;
 }
 
@@ -96,9 +99,10 @@ std::unique_ptr<CredentialProvider> FindCredentials(const Environment& environme
                             "AWS_SESSION_TOKEN");
   if (!found) found = FromSharedFile(environment);
   if (!found)
-    found = Error(Code::kPermissionDenied,
-                  "no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE "
-                  "for a profile in ~/.aws/credentials, or --anonymous for a public bucket");
+    found =
+        Error(Code::kPermissionDenied,
+              "no S3 credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE "
+              "for a profile in ~/.aws/credentials, or --anonymous for a public bucket");
   return std::make_unique<FixedCredentials>(std::move(*found));
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Who signs S3 requests. A provider answers without blocking: one that has to ask a service refreshes in its own time
-// and hands out what it has.
+// Who signs S3 requests. A provider answers without blocking: one that has to ask a service
+// refreshes in its own time and hands out what it has.
 
 #include <memory>
 #include <string>
@@ -28,8 +28,9 @@ class CredentialProvider {
 /// The first of these that is set, looked up once:
 /// 1. TRAWL_S3_ACCESS_KEY, TRAWL_S3_SECRET_KEY and TRAWL_S3_SESSION_TOKEN;
 /// 2. AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN;
-/// 3. the profile AWS_PROFILE (or `default`) in AWS_SHARED_CREDENTIALS_FILE (or ~/.aws/credentials).
-/// A source that is set by half is an error and is not passed over: the next one may belong to somebody else.
+/// 3. the profile AWS_PROFILE (or `default`) in AWS_SHARED_CREDENTIALS_FILE (or
+/// ~/.aws/credentials). A source that is set by half is an error and is not passed over: the next
+/// one may belong to somebody else.
 std::unique_ptr<CredentialProvider> FindCredentials(const Environment& environment);
 
 }  // namespace trawl::storage

@@ -42,10 +42,11 @@ Result<S3Endpoint> ResolveEndpoint(const Settings& settings, const Environment& 
   endpoint.addressing = settings.s3_addressing == "path"      ? Addressing::kPath
                         : settings.s3_addressing == "virtual" ? Addressing::kVirtual
                                                               : Addressing::kAuto;
-  const std::string configured =
-      FirstSet({settings.s3_endpoint, environment("AWS_ENDPOINT_URL_S3"), environment("AWS_ENDPOINT_URL")});
+  const std::string configured = FirstSet(
+      {settings.s3_endpoint, environment("AWS_ENDPOINT_URL_S3"), environment("AWS_ENDPOINT_URL")});
   if (configured.empty()) {
-    const std::string suffix = endpoint.region.starts_with("cn-") ? "amazonaws.com.cn" : "amazonaws.com";
+    const std::string suffix =
+        endpoint.region.starts_with("cn-") ? "amazonaws.com.cn" : "amazonaws.com";
     TRAWL_ASSIGN(endpoint.base, ParseHttpUrl("https://s3." + endpoint.region + "." + suffix));
   } else {
     auto base = ParseHttpUrl(configured);

@@ -28,12 +28,12 @@ struct S3Location {
   std::string url;   // without a query
 };
 
-/// Endpoint: --s3-endpoint, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS. Region: --s3-region, AWS_REGION,
-/// AWS_DEFAULT_REGION, else us-east-1. Errors: kInvalidArgument.
+/// Endpoint: --s3-endpoint, AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS. Region: --s3-region,
+/// AWS_REGION, AWS_DEFAULT_REGION, else us-east-1. Errors: kInvalidArgument.
 Result<S3Endpoint> ResolveEndpoint(const Settings& settings, const Environment& environment);
 
-/// Auto: the bucket is part of the host on AWS, unless it is no single DNS label (TLS certificates cover one), and part
-/// of the path anywhere else. An empty key means the bucket itself.
+/// Auto: the bucket is part of the host on AWS, unless it is no single DNS label (TLS certificates
+/// cover one), and part of the path anywhere else. An empty key means the bucket itself.
 S3Location Locate(const S3Endpoint& endpoint, const std::string& bucket, const std::string& key);
 
 }  // namespace trawl::storage

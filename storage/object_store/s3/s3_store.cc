@@ -11,7 +11,7 @@
 namespace trawl::storage {
 namespace {
 
-constexpr int kPageKeysMax = 1'000;               // what S3 gives at most
+constexpr int kPageKeysMax = 1'000;  // what S3 gives at most
 // 1,000 keys of 1,024 bytes, each byte three characters, plus 1 KiB of other fields each: 4 MiB.
 constexpr uint64_t kListingBytesMax = 16 << 20;
 constexpr int kEmptyPagesMax = 10'000;
@@ -39,9 +39,12 @@ bool IsAfter(const std::vector<ObjectRef>& objects, const std::string& start_aft
 
 Status ToStatus(const ObjectError& error, bool worth_retrying) {
   switch (error.code) {
-    case ObjectErrorCode::kNotFound: return Error(Code::kNotFound, "{}", error.message);
-    case ObjectErrorCode::kForbidden: return Error(Code::kPermissionDenied, "{}", error.message);
-    default: break;
+    case ObjectErrorCode::kNotFound:
+      return Error(Code::kNotFound, "{}", error.message);
+    case ObjectErrorCode::kForbidden:
+      return Error(Code::kPermissionDenied, "{}", error.message);
+    default:
+      break;
   }
   return Error(worth_retrying ? Code::kUnavailable : Code::kInvalidArgument, "{}", error.message);
 }
@@ -62,11 +65,13 @@ Verdict JudgePage(const HttpReply& reply, const std::string& subject, const std:
             {}};
   page = std::move(*parsed);
   if (IsAfter(page.objects, after)) return {};
-  return {Route::kRetry,
-          {ObjectErrorCode::kHttpError,
-           subject + ": the listing is not in the order of the keys' bytes, or does not go on where the last "
-                     "page ended; give a manifest of the keys instead"},
-          {}};
+  return {
+      Route::kRetry,
+      {ObjectErrorCode::kHttpError,
+       subject +
+           ": the listing is not in the order of the keys' bytes, or does not go on where the last "
+           "page ended; give a manifest of the keys instead"},
+      {}};
 }
 
 }  // namespace
@@ -94,7 +99,8 @@ ObjectResult<HttpRequest> S3Store::Sign(const S3Location& location, const Query&
   if (anonymous_) return request;
   const Result<Credentials> credentials = credentials_->Get();
   if (!credentials)
-    return tl::unexpected(ObjectError{ObjectErrorCode::kForbidden, credentials.error().message(), 1});
+    return tl::unexpected(
+        ObjectError{ObjectErrorCode::kForbidden, credentials.error().message(), 1});
   SignedRequest to_sign;
   to_sign.path = location.path;
   to_sign.query = query;
@@ -115,7 +121,8 @@ Verdict S3Store::Mend(Verdict verdict, const HttpReply& reply, const ServerFault
   }
   const std::string_view region = reply.headers.Find("x-amz-bucket-region");
   if (!region.empty() && region != endpoint_.region)
-    verdict.error.message += "; the bucket is in another region: set --s3-region " + Printable(region, 40);
+    verdict.error.message +=
+        "; the bucket is in another region: set --s3-region " + Printable(region, 40);
   return verdict;
 }
 
@@ -165,7 +172,8 @@ Result<ListPage> S3Store::List(const std::string& source, const std::string& pre
                       .token = "",
                       .max_keys = std::clamp(max_keys, 1, kPageKeysMax)};
   ListPage page;
-  // A truncated page may be empty, or hold folder markers only: the caller wants objects or the end.
+  // A truncated page may be empty, or hold folder markers only: the caller wants objects or the
+  // end.
   for (int round = 0; round < kEmptyPagesMax; ++round) {
     TRAWL_ASSIGN(S3ListPage answer, FetchPage(request));
     if (!answer.objects.empty()) request.start_after = answer.objects.back().key;
@@ -185,17 +193,20 @@ Result<ListPage> S3Store::List(const std::string& source, const std::string& pre
 
 void S3Store::Get(GetRequest request, std::stop_token stop, GetCallback done) {
   const Result<S3Uri> uri = ParseS3Uri(request.uri);
-  if (!uri) return Refuse(client_, {ObjectErrorCode::kForbidden, uri.error().message()}, std::move(done));
+  if (!uri)
+    return Refuse(client_, {ObjectErrorCode::kForbidden, uri.error().message()}, std::move(done));
   if (const Status status = CheckBucket(uri->bucket); !status.ok())
     return Refuse(client_, {ObjectErrorCode::kForbidden, status.message()}, std::move(done));
   if (uri->key.empty())
-    return Refuse(client_, {ObjectErrorCode::kNotFound, "an object's key cannot be empty"}, std::move(done));
+    return Refuse(client_, {ObjectErrorCode::kNotFound, "an object's key cannot be empty"},
+                  std::move(done));
   const S3Location location = Locate(endpoint_, uri->bucket, uri->key);
   if (request.expected_bytes.value_or(0) > max_object_bytes_)
-    return Refuse(client_, {ObjectErrorCode::kTooLarge,
-                            fmt::format("{}: {} bytes, over the limit of {}", location.url,
-                                        *request.expected_bytes, max_object_bytes_)},
-                  std::move(done));
+    return Refuse(
+        client_,
+        {ObjectErrorCode::kTooLarge, fmt::format("{}: {} bytes, over the limit of {}", location.url,
+                                                 *request.expected_bytes, max_object_bytes_)},
+        std::move(done));
   HttpTask task;
   task.expected_bytes = request.expected_bytes.value_or(0);
   task.stop = std::move(stop);
@@ -205,10 +216,11 @@ void S3Store::Get(GetRequest request, std::stop_token stop, GetCallback done) {
       signed_request->headers.push_back("If-Match: \"" + etag + "\"");
     return signed_request;
   };
-  task.judge = [this, expected = ObjectExpectation{.subject = location.url,
-                                                   .size_bytes = request.expected_bytes,
-                                                   .etag = request.etag,
-                                                   .etag_may_be_md5 = true}](const HttpReply& reply) {
+  task.judge = [this,
+                expected = ObjectExpectation{.subject = location.url,
+                                             .size_bytes = request.expected_bytes,
+                                             .etag = request.etag,
+                                             .etag_may_be_md5 = true}](const HttpReply& reply) {
     const ServerFault fault = ParseFault(reply);
     return Mend(JudgeObject(reply, fault, expected), reply, fault);
   };

@@ -1,5 +1,6 @@
 #pragma once
-// Buckets of AWS S3 and of everything that speaks its protocol: ListObjectsV2 and GET, signed with Signature Version 4.
+// Buckets of AWS S3 and of everything that speaks its protocol: ListObjectsV2 and GET, signed with
+// Signature Version 4.
 
 #include <atomic>
 #include <cstdint>
@@ -23,8 +24,8 @@ class S3Store final : public ObjectStore {
   S3Store(const Settings& settings, S3Endpoint endpoint,
           std::unique_ptr<CredentialProvider> credentials, HttpClient& client);
 
-  /// Leaves out the empty objects whose names end in `/`: they are the folders of consoles and not anybody's data.
-  /// Not to be called from a GetCallback.
+  /// Leaves out the empty objects whose names end in `/`: they are the folders of consoles and not
+  /// anybody's data. Not to be called from a GetCallback.
   Result<ListPage> List(const std::string& source, const std::string& prefix,
                         const std::string& start_after, int max_keys) override;
   void Get(GetRequest request, std::stop_token stop, GetCallback done) override;
@@ -40,7 +41,8 @@ class S3Store final : public ObjectStore {
   };
 
   Status CheckBucket(const std::string& bucket) const;
-  ObjectResult<HttpRequest> Sign(const S3Location& location, const Query& query, uint64_t body_bytes);
+  ObjectResult<HttpRequest> Sign(const S3Location& location, const Query& query,
+                                 uint64_t body_bytes);
   Verdict Mend(Verdict verdict, const HttpReply& reply, const ServerFault& fault);
   Result<S3ListPage> FetchPage(const PageRequest& page);
 
@@ -50,8 +52,8 @@ class S3Store final : public ObjectStore {
   const uint64_t max_object_bytes_;
   const std::vector<std::string> allowed_buckets_;
   const bool anonymous_;
-  // Server time minus ours, learnt from a refusal. Written by the client's loop, read by it as well; atomic because a
-  // store may be given a client that others share.
+  // Server time minus ours, learnt from a refusal. Written by the client's loop, read by it as
+  // well; atomic because a store may be given a client that others share.
   std::atomic<int64_t> clock_offset_ms_ = 0;
 };
 

@@ -15,7 +15,8 @@ namespace trawl::storage {
 namespace {
 
 // sha-256 of nothing: the payload of every GET.
-constexpr const char* kEmptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+constexpr const char* kEmptyHash =
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 std::string Hex(std::string_view bytes) {
   std::string hex;
@@ -45,8 +46,7 @@ std::string CanonicalQuery(const std::vector<std::pair<std::string, std::string>
     encoded.emplace_back(PercentEncode(name), PercentEncode(value));
   std::sort(encoded.begin(), encoded.end());
   std::string text;
-  for (const auto& [name, value] : encoded)
-    text += (text.empty() ? "" : "&") + name + "=" + value;
+  for (const auto& [name, value] : encoded) text += (text.empty() ? "" : "&") + name + "=" + value;
   return text;
 }
 
@@ -64,14 +64,14 @@ std::string Authorization(const SignedRequest& request, const SigningScope& scop
     canonical_headers += name + ":" + value + "\n";
     signed_names += (signed_names.empty() ? "" : ";") + name;
   }
-  const std::string canonical =
-      fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, request.path,
-                  CanonicalQuery(request.query), canonical_headers, signed_names, request.payload_hash);
+  const std::string canonical = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, request.path,
+                                            CanonicalQuery(request.query), canonical_headers,
+                                            signed_names, request.payload_hash);
   const std::string day = amz_date.substr(0, 8);
   const std::string credential_scope =
       fmt::format("{}/{}/{}/aws4_request", day, scope.region, scope.service);
-  const std::string to_sign = fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", amz_date, credential_scope,
-                                          Sha256Hex(canonical));
+  const std::string to_sign =
+      fmt::format("AWS4-HMAC-SHA256\n{}\n{}\n{}", amz_date, credential_scope, Sha256Hex(canonical));
   std::string key = HmacSha256("AWS4" + credentials.secret_key.Reveal(), day);
   for (const std::string& part : {scope.region, scope.service, std::string("aws4_request")})
     key = HmacSha256(key, part);

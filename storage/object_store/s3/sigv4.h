@@ -1,6 +1,6 @@
 #pragma once
-// AWS Signature Version 4 by hand: curl 7.88's own leaves out a header that S3 servers require, and orders and encodes
-// queries differently from version to version.
+// AWS Signature Version 4 by hand: curl 7.88's own leaves out a header that S3 servers require, and
+// orders and encodes queries differently from version to version.
 
 #include <cstdint>
 #include <string>
@@ -14,9 +14,10 @@ namespace trawl::storage {
 /// What a signature covers.
 struct SignedRequest {
   std::string method = "GET";
-  std::string path;  // percent-encoded once, as it is sent
-  std::vector<std::pair<std::string, std::string>> query;    // decoded names and values, any order
-  std::vector<std::pair<std::string, std::string>> headers;  // lower-case names, trimmed values, any order
+  std::string path;                                        // percent-encoded once, as it is sent
+  std::vector<std::pair<std::string, std::string>> query;  // decoded names and values, any order
+  std::vector<std::pair<std::string, std::string>>
+      headers;               // lower-case names, trimmed values, any order
   std::string payload_hash;  // sha-256 in hex, or "UNSIGNED-PAYLOAD"
 };
 
@@ -31,12 +32,14 @@ std::string CanonicalQuery(const std::vector<std::pair<std::string, std::string>
 /// "20130524T000000Z"
 std::string AmzDate(int64_t unix_ms);
 
-/// The value of the Authorization header. `headers` of the request must hold host and x-amz-date (= `amz_date`).
+/// The value of the Authorization header. `headers` of the request must hold host and x-amz-date (=
+/// `amz_date`).
 std::string Authorization(const SignedRequest& request, const SigningScope& scope,
                           const std::string& amz_date, const Credentials& credentials);
 
-/// For an S3 request without a body: the request's own `headers` with host, x-amz-date, x-amz-content-sha256,
-/// x-amz-security-token when there is one, and Authorization, each as "name: value".
+/// For an S3 request without a body: the request's own `headers` with host, x-amz-date,
+/// x-amz-content-sha256, x-amz-security-token when there is one, and Authorization, each as "name:
+/// value".
 std::vector<std::string> SignS3(SignedRequest request, const std::string& host,
                                 const std::string& region, int64_t unix_ms,
                                 const Credentials& credentials);

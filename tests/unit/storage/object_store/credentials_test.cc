@@ -1,5 +1,6 @@
-// Goal: the chain of credential sources has the order that it says, and half a source is an error that names its half.
-// Method: environments made up per test; credential files in a temporary folder.
+// Goal: the chain of credential sources has the order that it says, and half a source is an error
+// that names its half. Method: environments made up per test; credential files in a temporary
+// folder.
 #include "storage/object_store/s3/credentials.h"
 
 #include <gtest/gtest.h>
@@ -38,12 +39,14 @@ TEST(FindCredentials, OwnVariablesComeBeforeAwsOnesAndBeforeTheFile) {
 
 TEST(FindCredentials, ReadsTheNamedProfileOfTheNamedFile) {
   const testing::TempDir dir;
-  const auto file = dir.Write("keys",
-                              "# comment\n[default]\naws_access_key_id = d\naws_secret_access_key = ds\n"
-                              "[ work ]\n; comment\n aws_access_key_id = w\r\naws_secret_access_key = a=b+c/\n"
-                              "aws_session_token=t\n[other]\naws_access_key_id=o\n");
+  const auto file =
+      dir.Write("keys",
+                "# comment\n[default]\naws_access_key_id = d\naws_secret_access_key = ds\n"
+                "[ work ]\n; comment\n aws_access_key_id = w\r\naws_secret_access_key = a=b+c/\n"
+                "aws_session_token=t\n[other]\naws_access_key_id=o\n");
   const auto found =
-      FindCredentials(Of({{"AWS_SHARED_CREDENTIALS_FILE", file.string()}, {"AWS_PROFILE", "work"}}))->Get();
+      FindCredentials(Of({{"AWS_SHARED_CREDENTIALS_FILE", file.string()}, {"AWS_PROFILE", "work"}}))
+          ->Get();
   ASSERT_TRUE(found);
   EXPECT_EQ(found->access_key, "w");
   EXPECT_EQ(found->secret_key.Reveal(), "a=b+c/");
@@ -54,7 +57,8 @@ TEST(FindCredentials, NamesWhatIsMissing) {
   const testing::TempDir dir;
   const auto message = [](std::map<std::string, std::string> values) {
     const auto found = FindCredentials(Of(std::move(values)))->Get();
-    return found ? "found" : std::string(ToString(found.error().code())) + ": " + found.error().message();
+    return found ? "found"
+                 : std::string(ToString(found.error().code())) + ": " + found.error().message();
   };
   EXPECT_EQ(message({{"AWS_ACCESS_KEY_ID", "a"}}),
             "permission_denied: AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not");
@@ -67,7 +71,8 @@ TEST(FindCredentials, NamesWhatIsMissing) {
   EXPECT_NE(message({{"AWS_SHARED_CREDENTIALS_FILE", file.string()}, {"AWS_PROFILE", "none"}})
                 .find("no profile 'none'"),
             std::string::npos);
-  EXPECT_NE(message({{"AWS_SHARED_CREDENTIALS_FILE", file.string()}, {"AWS_PROFILE", "half"}}).find("lacks"),
+  EXPECT_NE(message({{"AWS_SHARED_CREDENTIALS_FILE", file.string()}, {"AWS_PROFILE", "half"}})
+                .find("lacks"),
             std::string::npos);
 }
 

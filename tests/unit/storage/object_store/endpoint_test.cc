@@ -16,8 +16,8 @@ Environment Of(std::map<std::string, std::string> values) {
   };
 }
 
-std::string UrlOf(const Settings& settings, const Environment& environment, const std::string& bucket,
-                  const std::string& key) {
+std::string UrlOf(const Settings& settings, const Environment& environment,
+                  const std::string& bucket, const std::string& key) {
   const auto endpoint = ResolveEndpoint(settings, environment);
   return endpoint ? Locate(*endpoint, bucket, key).url : endpoint.error().message();
 }
@@ -27,10 +27,12 @@ TEST(S3Endpoint, SettingsComeBeforeTheEnvironmentAndBothBeforeAws) {
   EXPECT_EQ(UrlOf(settings, Of({}), "b", "k"), "https://b.s3.us-east-1.amazonaws.com/k");
   EXPECT_EQ(UrlOf(settings, Of({{"AWS_DEFAULT_REGION", "eu-west-1"}}), "b", "k"),
             "https://b.s3.eu-west-1.amazonaws.com/k");
-  EXPECT_EQ(UrlOf(settings, Of({{"AWS_DEFAULT_REGION", "eu-west-1"}, {"AWS_REGION", "cn-north-1"}}), "b", "k"),
+  EXPECT_EQ(UrlOf(settings, Of({{"AWS_DEFAULT_REGION", "eu-west-1"}, {"AWS_REGION", "cn-north-1"}}),
+                  "b", "k"),
             "https://b.s3.cn-north-1.amazonaws.com.cn/k");
   EXPECT_EQ(UrlOf(settings, Of({{"AWS_ENDPOINT_URL", "http://a:1"}}), "b", "k"), "http://a:1/b/k");
-  EXPECT_EQ(UrlOf(settings, Of({{"AWS_ENDPOINT_URL", "http://a:1"}, {"AWS_ENDPOINT_URL_S3", "http://s:2/"}}),
+  EXPECT_EQ(UrlOf(settings,
+                  Of({{"AWS_ENDPOINT_URL", "http://a:1"}, {"AWS_ENDPOINT_URL_S3", "http://s:2/"}}),
                   "b", "k"),
             "http://s:2/b/k");
   settings.s3_endpoint = "https://minio.example/s3/";
@@ -40,8 +42,10 @@ TEST(S3Endpoint, SettingsComeBeforeTheEnvironmentAndBothBeforeAws) {
 
 TEST(S3Endpoint, AutoPutsTheBucketIntoTheHostOnlyOnAwsAndOnlyIfItIsOneLabel) {
   Settings settings;
-  EXPECT_EQ(UrlOf(settings, Of({}), "dotted.name", "k"), "https://s3.us-east-1.amazonaws.com/dotted.name/k");
-  EXPECT_EQ(UrlOf(settings, Of({}), "Old_Name", "k"), "https://s3.us-east-1.amazonaws.com/Old_Name/k");
+  EXPECT_EQ(UrlOf(settings, Of({}), "dotted.name", "k"),
+            "https://s3.us-east-1.amazonaws.com/dotted.name/k");
+  EXPECT_EQ(UrlOf(settings, Of({}), "Old_Name", "k"),
+            "https://s3.us-east-1.amazonaws.com/Old_Name/k");
   settings.s3_addressing = "virtual";
   EXPECT_EQ(UrlOf(settings, Of({{"AWS_ENDPOINT_URL", "http://a:1"}}), "b", "k"), "http://b.a:1/k");
   settings.s3_addressing = "path";

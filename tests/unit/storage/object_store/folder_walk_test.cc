@@ -1,5 +1,5 @@
-// Goal: a folder is listed in the byte order of relative paths, from any point, complete, with few names in memory.
-// Method: trees on disk compared with the sorted list of what was written.
+// Goal: a folder is listed in the byte order of relative paths, from any point, complete, with few
+// names in memory. Method: trees on disk compared with the sorted list of what was written.
 #include "storage/object_store/local/folder_walk.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +15,8 @@ namespace trawl::storage {
 namespace {
 
 std::vector<std::string> Walk(const testing::TempDir& dir, const std::string& prefix = "",
-                              const std::string& start_after = "", size_t names_held = FolderWalk::kNamesHeld) {
+                              const std::string& start_after = "",
+                              size_t names_held = FolderWalk::kNamesHeld) {
   auto walk = FolderWalk::Open(dir.path().string(), prefix, start_after, names_held);
   std::vector<std::string> keys;
   if (!walk) return {walk.error().message()};
@@ -31,7 +32,16 @@ class FolderWalkTest : public ::testing::Test {
  protected:
   FolderWalkTest() {
     // `.` < `/` < `0`: "a.txt" comes before "a/b", and "a0" after it.
-    files_ = {"a.txt", "a/b", "a/b.c/d", "a/b/c", "a0", "A", "\xC3\xBC", "b/.hidden", "b/\xF0\x9F\x98\x80", "b/new\nline",
+    files_ = {"a.txt",
+              "a/b",
+              "a/b.c/d",
+              "a/b/c",
+              "a0",
+              "A",
+              "\xC3\xBC",
+              "b/.hidden",
+              "b/\xF0\x9F\x98\x80",
+              "b/new\nline",
               "deep/er/and/deeper/still"};
     std::erase(files_, "a/b");  // cannot be a file and a folder
     for (const std::string& file : files_) dir_.Write(file, file);
@@ -52,7 +62,8 @@ TEST_F(FolderWalkTest, GoesOnAfterAnyKeyAndAfterKeysThatNeverWere) {
   }
   points.insert(points.end(), {"a/", "a", "b/", "zzz", "deep/er/z"});
   for (const std::string& point : points) {
-    const std::vector<std::string> rest(std::upper_bound(files_.begin(), files_.end(), point), files_.end());
+    const std::vector<std::string> rest(std::upper_bound(files_.begin(), files_.end(), point),
+                                        files_.end());
     EXPECT_EQ(Walk(dir_, "", point), rest) << point;
   }
 }
@@ -109,7 +120,8 @@ TEST(FolderWalk, AFolderThatCannotBeReadIsAnErrorAndNoGap) {
   const uid_t self = geteuid();
   ASSERT_EQ(seteuid(self == 0 ? 65'534 : self), 0);  // root reads every folder; nobody does not
   auto walk = FolderWalk::Open(dir.path().string(), "", "");
-  const auto next = walk ? (*walk)->Next() : Result<std::optional<ObjectRef>>(tl::unexpected(walk.error()));
+  const auto next =
+      walk ? (*walk)->Next() : Result<std::optional<ObjectRef>>(tl::unexpected(walk.error()));
   ASSERT_EQ(seteuid(self), 0);
   chmod((dir / "closed").c_str(), 0700);
   ASSERT_FALSE(next);

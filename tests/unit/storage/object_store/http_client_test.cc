@@ -1,6 +1,6 @@
-// Goal: whatever a server does, each request ends exactly once, in time, with the right code, and within the limits on
-// connections, bytes and attempts.
-// Method: a real socket server plays the misbehaviour; time limits are short, and nothing waits for a fixed time.
+// Goal: whatever a server does, each request ends exactly once, in time, with the right code, and
+// within the limits on connections, bytes and attempts. Method: a real socket server plays the
+// misbehaviour; time limits are short, and nothing waits for a fixed time.
 #include "storage/object_store/http/http_client.h"
 
 #include <gtest/gtest.h>
@@ -40,14 +40,16 @@ class HttpClientTest : public ::testing::Test {
     return limits;
   }
 
-  static std::future<HttpOutcome> Start(HttpClient& client, const std::string& url, const Options& options) {
+  static std::future<HttpOutcome> Start(HttpClient& client, const std::string& url,
+                                        const Options& options) {
     auto promise = std::make_shared<std::promise<HttpOutcome>>();
     HttpTask task;
     task.prepare = [url, options]() -> ObjectResult<HttpRequest> {
       return HttpRequest{url, {"X-Test: 1"}, options.addresses, options.max_bytes};
     };
     task.judge = [url, listed = options.listed_bytes](const HttpReply& reply) {
-      return JudgeObject(reply, {}, {.subject = url, .size_bytes = listed, .etag = "", .etag_may_be_md5 = false});
+      return JudgeObject(
+          reply, {}, {.subject = url, .size_bytes = listed, .etag = "", .etag_may_be_md5 = false});
     };
     task.done = [promise](HttpOutcome outcome) { promise->set_value(std::move(outcome)); };
     task.expected_bytes = options.reserved_bytes;
@@ -80,7 +82,8 @@ TEST_F(HttpClientTest, ABodyShorterThanAnnouncedIsTriedAgainAndThenTruncated) {
 }
 
 TEST_F(HttpClientTest, AChunkedBodyThatIsCutIsTruncated) {
-  server_.Play("/k", {{Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), Close()}});
+  server_.Play("/k",
+               {{Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), Close()}});
   EXPECT_EQ(CodeOf(Run("/k")), "truncated");
 }
 
@@ -108,10 +111,12 @@ TEST_F(HttpClientTest, BytesBeyondTheAnnouncedLengthDoNotReachTheNextReply) {
 }
 
 TEST_F(HttpClientTest, BodiesOverTheLimitAreCutWhateverTheyAnnounce) {
-  server_.Play("/announced", {{Send("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n"), SendForever("x")}});
+  server_.Play("/announced",
+               {{Send("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n"), SendForever("x")}});
   server_.Play("/chunked", {{Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
                              SendForever("1000\r\n" + std::string(0x1000, 'x') + "\r\n")}});
-  server_.Play("/unannounced", {{Send("HTTP/1.1 200 OK\r\n\r\n"), SendForever(std::string(4'096, 'x'))}});
+  server_.Play("/unannounced",
+               {{Send("HTTP/1.1 200 OK\r\n\r\n"), SendForever(std::string(4'096, 'x'))}});
   for (const char* path : {"/announced", "/chunked", "/unannounced"}) {
     EXPECT_EQ(CodeOf(Run(path)), "too_large") << path;
     EXPECT_EQ(server_.RequestsFor(path), 1) << path;
@@ -119,7 +124,8 @@ TEST_F(HttpClientTest, BodiesOverTheLimitAreCutWhateverTheyAnnounce) {
 }
 
 TEST_F(HttpClientTest, EndlessHeadersAndErrorPagesEnd) {
-  server_.Play("/headers", {{Send("HTTP/1.1 200 OK\r\n"), SendForever("X-Filler: " + std::string(500, 'x') + "\r\n")}});
+  server_.Play("/headers", {{Send("HTTP/1.1 200 OK\r\n"),
+                             SendForever("X-Filler: " + std::string(500, 'x') + "\r\n")}});
   server_.Play("/page", {{Send("HTTP/1.1 404 No\r\n\r\n"), SendForever(std::string(4'096, 'x'))}});
   EXPECT_EQ(CodeOf(Run("/headers")), "http_error");
   EXPECT_EQ(CodeOf(Run("/page")), "not_found");
@@ -139,11 +145,13 @@ TEST_F(HttpClientTest, RepliesThatAreNotTheObjectAreErrorsAfterOneRequest) {
 TEST_F(HttpClientTest, RedirectsAreNotFollowed) {
   FaultServer target;
   server_.Play("/near", {{Reply(302, "", "Location: " + target.Url("/secret") + "\r\n")}});
-  server_.Play("/far", {{Reply(301, "", "Location: http://169.254.169.254/latest/meta-data/\r\n")}});
+  server_.Play("/far",
+               {{Reply(301, "", "Location: http://169.254.169.254/latest/meta-data/\r\n")}});
   EXPECT_EQ(CodeOf(Run("/near")), "http_error");
   const HttpOutcome far = Run("/far");
   EXPECT_EQ(CodeOf(far), "http_error");
-  EXPECT_NE(far.reply.error().message.find("301 Moved Permanently; redirects are not followed"), std::string::npos);
+  EXPECT_NE(far.reply.error().message.find("301 Moved Permanently; redirects are not followed"),
+            std::string::npos);
   EXPECT_EQ(target.Connections(), 0);
 }
 
@@ -166,16 +174,19 @@ TEST_F(HttpClientTest, LastingFaultsEndAfterTheAllowedAttempts) {
   server_.Play("/503", {{Reply(503, "")}});
   server_.Play("/500", {{Reply(500, "")}});
   server_.Play("/reset", {{Reset()}});
-  // First, while no connection is idle: a reused one that breaks before any byte is replaced without counting.
+  // First, while no connection is idle: a reused one that breaks before any byte is replaced
+  // without counting.
   EXPECT_EQ(CodeOf(Run("/reset")), "http_error");
   EXPECT_EQ(CodeOf(Run("/503")), "throttled");
   EXPECT_EQ(CodeOf(Run("/500")), "http_error");
-  for (const char* path : {"/503", "/500", "/reset"}) EXPECT_EQ(server_.RequestsFor(path), 2) << path;
+  for (const char* path : {"/503", "/500", "/reset"})
+    EXPECT_EQ(server_.RequestsFor(path), 2) << path;
 }
 
 TEST_F(HttpClientTest, AResetInTheBodyIsRetried) {
   const std::string body(100'000, 'x');
-  server_.Play("/k", {{Send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nxxx"), Reset()}, {Reply(200, body)}});
+  server_.Play("/k", {{Send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nxxx"), Reset()},
+                      {Reply(200, body)}});
   const HttpOutcome outcome = Run("/k");
   ASSERT_TRUE(outcome.reply);
   EXPECT_EQ(outcome.reply->body.size(), body.size());
@@ -208,7 +219,9 @@ TEST_F(HttpClientTest, SequentialRequestsShareAConnection) {
 }
 
 TEST_F(HttpClientTest, InformationalRepliesAreNotTheReply) {
-  server_.Play("/k", {{Send("HTTP/1.1 103 Early Hints\r\nETag: \"hint\"\r\nContent-Length: 9\r\n\r\n"), Reply(200, "hello")}});
+  server_.Play("/k",
+               {{Send("HTTP/1.1 103 Early Hints\r\nETag: \"hint\"\r\nContent-Length: 9\r\n\r\n"),
+                 Reply(200, "hello")}});
   const HttpOutcome outcome = Run("/k");
   ASSERT_TRUE(outcome.reply);
   EXPECT_EQ(outcome.reply->headers.ETag(), "");
@@ -239,7 +252,8 @@ TEST_F(HttpClientTest, RefusedAddressesAreNeverConnectedTo) {
   EXPECT_NE(outcome.reply.error().message.find("127.0.0.1"), std::string::npos);
   EXPECT_EQ(server_.Connections(), 0);
   const HttpOutcome by_name =
-      Start(client_, "http://localhost:" + std::to_string(server_.port()) + "/k", {.addresses = {}}).get();
+      Start(client_, "http://localhost:" + std::to_string(server_.port()) + "/k", {.addresses = {}})
+          .get();
   EXPECT_EQ(CodeOf(by_name), "forbidden");
   EXPECT_EQ(server_.Connections(), 0);
 }
@@ -314,7 +328,8 @@ TEST_F(HttpClientLimitsTest, NoMoreThanTheAllowedBytesRunAtOnceButOneAlwaysDoes)
   server_.Play("/hang", {{Hang()}});
   server_.Play("/k", {{Reply(200, "hello")}});
   std::stop_source first;
-  auto a = Start(client, server_.Url("/hang"), {.reserved_bytes = 5'000, .stop = first.get_token()});
+  auto a =
+      Start(client, server_.Url("/hang"), {.reserved_bytes = 5'000, .stop = first.get_token()});
   auto b = Start(client, server_.Url("/k"), {.reserved_bytes = 500});
   ASSERT_TRUE(WaitUntil([this] { return server_.RequestsFor("/hang") == 1; }, seconds(10)));
   EXPECT_EQ(b.wait_for(milliseconds(200)), std::future_status::timeout);

@@ -42,7 +42,8 @@ TEST(HttpStore, AWorkerOfAFleetReachesItsOwnMachineOnlyBelowAnAllowedUrl) {
 TEST(HttpStore, NobodyReachesMetadataServices) {
   EXPECT_EQ(Outcome({}, {"http://169.254.169.254/latest/meta-data/", {}, ""}), "forbidden");
   EXPECT_EQ(Outcome({}, {"http://[fe80::1]/", {}, ""}), "forbidden");
-  EXPECT_EQ(Outcome({}, {"http://2852039166/", {}, ""}), "forbidden");  // 169.254.169.254 as one number
+  EXPECT_EQ(Outcome({}, {"http://2852039166/", {}, ""}),
+            "forbidden");  // 169.254.169.254 as one number
 }
 
 TEST(HttpStore, UsesAnAbsoluteUriAsItStandsAndShowsItWithoutItsQuery) {

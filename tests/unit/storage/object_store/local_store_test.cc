@@ -1,5 +1,5 @@
-// Goal: a message reads files below the allowed folders and nothing else, whatever its path looks like.
-// Method: every way out of a folder that a path or a link offers, on a real file system.
+// Goal: a message reads files below the allowed folders and nothing else, whatever its path looks
+// like. Method: every way out of a folder that a path or a link offers, on a real file system.
 #include "storage/object_store/local/local_store.h"
 
 #include <gtest/gtest.h>
@@ -54,8 +54,9 @@ TEST_F(LocalStoreTest, NoPathLeadsOutside) {
   root_.Write("in-secret", "secret");
   for (const std::string& path :
        {(outside_ / "secret").string(), (root_ / "in-secret").string(), root_.path().string(),
-        (root_ / "in/../in-secret").string(), (root_ / "in/..").string(), std::string("/proc/self/environ"),
-        (root_ / "in/no/../../../x").string(), (outside_ / "does not exist").string()})
+        (root_ / "in/../in-secret").string(), (root_ / "in/..").string(),
+        std::string("/proc/self/environ"), (root_ / "in/no/../../../x").string(),
+        (outside_ / "does not exist").string()})
     EXPECT_EQ(Get(path), "forbidden") << path;
 }
 

@@ -1,5 +1,5 @@
-// Goal: only the very object that was listed is accepted; every other reply gets its code and its route.
-// Method: replies made by hand, one difference at a time.
+// Goal: only the very object that was listed is accepted; every other reply gets its code and its
+// route. Method: replies made by hand, one difference at a time.
 #include "storage/object_store/http/reply_check.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +18,8 @@ HttpReply Hello() {
 }
 
 ObjectExpectation Expect(std::optional<uint64_t> size, std::string etag, bool md5 = true) {
-  return {.subject = "http://h/k", .size_bytes = size, .etag = std::move(etag), .etag_may_be_md5 = md5};
+  return {
+      .subject = "http://h/k", .size_bytes = size, .etag = std::move(etag), .etag_may_be_md5 = md5};
 }
 
 std::string Outcome(const Verdict& verdict) {
@@ -93,7 +94,8 @@ TEST(JudgeStatus, GivesEachStatusItsCodeAndRoute) {
   EXPECT_EQ(judge(401), "fail forbidden");
   EXPECT_EQ(judge(403), "fail forbidden");
   EXPECT_EQ(judge(412), "fail changed");
-  for (const int status : {500, 502, 504, 408}) EXPECT_EQ(judge(status), "retry http_error") << status;
+  for (const int status : {500, 502, 504, 408})
+    EXPECT_EQ(judge(status), "retry http_error") << status;
   EXPECT_EQ(judge(503), "throttled throttled");
   EXPECT_EQ(judge(429), "throttled throttled");
   EXPECT_EQ(judge(400, "SlowDown"), "throttled throttled");

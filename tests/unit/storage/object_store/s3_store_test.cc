@@ -1,6 +1,6 @@
-// Goal: listings lose and repeat nothing when servers page oddly, and what only S3 knows (clock, region, folder markers)
-// is acted on.
-// Method: scripted replies for what a well-behaved server never sends; the rest is in the conformance suite.
+// Goal: listings lose and repeat nothing when servers page oddly, and what only S3 knows (clock,
+// region, folder markers) is acted on. Method: scripted replies for what a well-behaved server
+// never sends; the rest is in the conformance suite.
 #include "storage/object_store/s3/s3_store.h"
 
 #include <gtest/gtest.h>
@@ -20,8 +20,8 @@ class S3StoreTest : public ::testing::Test {
     settings_.download_attempts = 2;
   }
 
-  S3Store& Open(std::map<std::string, std::string> environment = {{"AWS_ACCESS_KEY_ID", "AKID"},
-                                                                  {"AWS_SECRET_ACCESS_KEY", "hunter2"}}) {
+  S3Store& Open(std::map<std::string, std::string> environment = {
+                    {"AWS_ACCESS_KEY_ID", "AKID"}, {"AWS_SECRET_ACCESS_KEY", "hunter2"}}) {
     const Environment lookup = [environment](const std::string& name) {
       const auto it = environment.find(name);
       return it == environment.end() ? std::string() : it->second;
@@ -29,12 +29,13 @@ class S3StoreTest : public ::testing::Test {
     store_.reset();
     client_ = std::make_unique<HttpClient>(HttpClientLimits::From(settings_));
     auto endpoint = ResolveEndpoint(settings_, lookup);
-    store_ = std::make_unique<S3Store>(settings_, std::move(*endpoint), FindCredentials(lookup), *client_);
+    store_ = std::make_unique<S3Store>(settings_, std::move(*endpoint), FindCredentials(lookup),
+                                       *client_);
     return *store_;
   }
 
-  static Step Page(const std::vector<std::string>& keys, bool truncated, const std::string& token = "",
-                   int size = 1) {
+  static Step Page(const std::vector<std::string>& keys, bool truncated,
+                   const std::string& token = "", int size = 1) {
     std::string xml = "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>";
     xml += truncated ? "true" : "false";
     xml += "</IsTruncated><NextContinuationToken>" + token + "</NextContinuationToken>";
@@ -98,7 +99,8 @@ TEST_F(S3StoreTest, BrokenListingsAndThrottlingAreRetried) {
 }
 
 TEST_F(S3StoreTest, ListingErrorsSayWhatThePersonHasToDo) {
-  server_.Play("/gone", {{Reply(404, "<Error><Code>NoSuchBucket</Code><Message>none</Message></Error>")}});
+  server_.Play("/gone",
+               {{Reply(404, "<Error><Code>NoSuchBucket</Code><Message>none</Message></Error>")}});
   EXPECT_EQ(Keys(Open().List("s3://gone/", "", "", 10)),
             "not_found: listing " + server_.Url("/gone") + ": 404 Not Found (NoSuchBucket: none)");
   server_.Play("/denied", {{Reply(403, "<Error><Code>AccessDenied</Code></Error>")}});
@@ -131,8 +133,8 @@ TEST_F(S3StoreTest, SignedRequestsCarryTheHeadersThatServersRequireAndNoSecret) 
   server_.Play("/b/k", {{Reply(200, "hello")}});
   ASSERT_TRUE(Fetch(Open(), {"s3://b/k", {}, "abc"}));
   const std::string head = server_.Heads().at(0);
-  for (const char* part : {"authorization: AWS4-HMAC-SHA256 Credential=AKID/", "x-amz-date: ", "x-amz-content-sha256: ",
-                           "If-Match: \"abc\"\r\n"})
+  for (const char* part : {"authorization: AWS4-HMAC-SHA256 Credential=AKID/",
+                           "x-amz-date: ", "x-amz-content-sha256: ", "If-Match: \"abc\"\r\n"})
     EXPECT_NE(head.find(part), std::string::npos) << part << " in " << head;
   EXPECT_EQ(head.find("hunter2"), std::string::npos);
 }
@@ -145,7 +147,8 @@ TEST_F(S3StoreTest, AnETagFromAMessageCannotWriteHeaders) {
 
 TEST_F(S3StoreTest, AWrongClockIsPutRightFromTheServersDateOnce) {
   const std::string skewed = "<Error><Code>RequestTimeTooSkewed</Code></Error>";
-  server_.Play("/b/k", {{Reply(403, skewed, "Date: Fri, 24 May 2030 00:00:00 GMT\r\n")}, {Reply(200, "hello")}});
+  server_.Play("/b/k", {{Reply(403, skewed, "Date: Fri, 24 May 2030 00:00:00 GMT\r\n")},
+                        {Reply(200, "hello")}});
   S3Store& store = Open();
   ASSERT_TRUE(Fetch(store, {"s3://b/k", {}, ""}));
   EXPECT_NE(server_.Heads().at(1).find("x-amz-date: 20300524T0000"), std::string::npos);

@@ -37,8 +37,8 @@ TEST(ParseS3Uri, SplitsBucketFromAKeyOfAnyBytes) {
 }
 
 TEST(ParseS3Uri, RefusesBucketsThatWouldBecomeAnotherHost) {
-  for (const char* uri : {"s3://", "s3:///key", "s3://a@b/k", "s3://a:1/k", "s3://a?b/k", "s3://../k",
-                          "s3://.a/k", "s3://a b/k", "s3://a#/k", "http://bucket/k"})
+  for (const char* uri : {"s3://", "s3:///key", "s3://a@b/k", "s3://a:1/k", "s3://a?b/k",
+                          "s3://../k", "s3://.a/k", "s3://a b/k", "s3://a#/k", "http://bucket/k"})
     EXPECT_EQ(ParseS3Uri(uri).error().code(), Code::kInvalidArgument) << uri;
 }
 
@@ -70,8 +70,9 @@ TEST(ParseHttpUrl, RefusesWhatIsNoPlainUrlWithoutRepeatingPasswords) {
   const auto refused = ParseHttpUrl("http://user:hunter2@host/");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().message().find("hunter2"), std::string::npos);
-  for (const char* url : {"ftp://host/", "host/path", "http://", "http:///path", "http://a b/", "http://h:x/",
-                          "http://h:123456/", "http://[::1", "http://[::1]x/", "http://h\n/", "://"})
+  for (const char* url :
+       {"ftp://host/", "host/path", "http://", "http:///path", "http://a b/", "http://h:x/",
+        "http://h:123456/", "http://[::1", "http://[::1]x/", "http://h\n/", "://"})
     EXPECT_EQ(ParseHttpUrl(url).error().code(), Code::kInvalidArgument) << url;
 }
 
@@ -84,14 +85,18 @@ TEST(IsBelow, ComparesSchemeHostAndWholePathSegments) {
   EXPECT_TRUE(below("http://h/x", "http://H:80"));
   EXPECT_FALSE(below("http://h/basement", "http://h/base"));
   EXPECT_FALSE(below("https://h/base/x", "http://h/base"));
+  EXPECT_FALSE(below("http://h/base/../admin", "http://h/base"));
+  EXPECT_FALSE(below("http://h/base/%2E%2e/admin", "http://h/base"));
+  EXPECT_FALSE(below("http://h/base/..", "http://h/base"));
+  EXPECT_TRUE(below("http://h/base/..x/...", "http://h/base"));
   EXPECT_FALSE(below("http://h:8080/base/x", "http://h/base"));
 }
 
 TEST(Printable, IsOneLineWithoutControlCharacters) {
   EXPECT_EQ(Printable("a\nb\x1b[2J\xC3\xBC", 100), "a?b?[2J\xC3\xBC");
-  EXPECT_EQ(Printable("\xff\xC3\xBC", 100), "???");   // not UTF-8 as a whole
-  EXPECT_EQ(Printable("a\xC2\x85z", 100), "a?z");     // NEL, a control character in two bytes
-  EXPECT_EQ(Printable("abc\xC3\xBC", 4), "abc");      // not half a character
+  EXPECT_EQ(Printable("\xff\xC3\xBC", 100), "???");  // not UTF-8 as a whole
+  EXPECT_EQ(Printable("a\xC2\x85z", 100), "a?z");    // NEL, a control character in two bytes
+  EXPECT_EQ(Printable("abc\xC3\xBC", 4), "abc");     // not half a character
 }
 
 }  // namespace

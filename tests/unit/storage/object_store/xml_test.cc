@@ -13,16 +13,18 @@ std::vector<std::byte> Bytes(const std::string& text) {
 }
 
 Result<S3ListPage> Parse(const std::string& inside) {
-  return ParseListPage(Bytes("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-                             "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" +
-                             inside + "</ListBucketResult>"));
+  return ParseListPage(
+      Bytes("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+            "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">" +
+            inside + "</ListBucketResult>"));
 }
 
 TEST(ParseListPage, DecodesKeysSizesAndETags) {
   const auto page = Parse(
       "<EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
       "<NextContinuationToken>t=&amp;</NextContinuationToken>"
-      "<Contents><Key>a+b%2Bc%0A%C3%BC/%26</Key><Size>5</Size><ETag>&quot;e1&quot;</ETag></Contents>"
+      "<Contents><Key>a+b%2Bc%0A%C3%BC/%26</Key><Size>5</Size><ETag>&quot;e1&quot;</ETag></"
+      "Contents>"
       "<Contents><Key>z</Key><Size>18446744073709551615</Size><ETag/></Contents>");
   ASSERT_TRUE(page) << page.error().message();
   ASSERT_EQ(page->objects.size(), 2u);
@@ -49,7 +51,8 @@ TEST(ParseListPage, RefusesWhatIsNoListing) {
   EXPECT_FALSE(Parse("<Contents><Key>a</Key></Contents>"));
   EXPECT_FALSE(Parse("<Contents><Key>a</Key><Size>-1</Size></Contents>"));
   EXPECT_FALSE(Parse("<Contents><Key>a</Key><Size>1x</Size></Contents>"));
-  EXPECT_FALSE(Parse("<EncodingType>url</EncodingType><Contents><Key>%G0</Key><Size>1</Size></Contents>"));
+  EXPECT_FALSE(
+      Parse("<EncodingType>url</EncodingType><Contents><Key>%G0</Key><Size>1</Size></Contents>"));
 }
 
 TEST(ParseListPage, SurvivesDeepNestingAndEntities) {
