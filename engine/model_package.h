@@ -1,6 +1,7 @@
 #pragma once
-// A model package: a folder (or its model.yaml, or a bare graph file) that says which files make the model, how a
-// picture becomes its input, and what its output means. Preprocessing belongs to the model, never to the job.
+// A model package: a folder (or its model.yaml, or a bare graph file) that says which files make
+// the model, how a picture becomes its input, and what its output means. Preprocessing belongs to
+// the model, never to the job.
 
 #include <string>
 #include <vector>
@@ -22,12 +23,13 @@ struct PreprocessSpec {
   TensorLayout layout = TensorLayout::kNchw;
   ChannelOrder channels = ChannelOrder::kRgb;
   ResizeMode resize = ResizeMode::kShorter;
-  int resize_shorter = 256;                       // kShorter: the shorter side becomes this, the aspect is kept
+  int resize_shorter = 256;  // kShorter: the shorter side becomes this, the aspect is kept
   int resize_height = 224, resize_width = 224;    // kExact
   ResizeFilter filter = ResizeFilter::kBilinear;  // antialiased when it shrinks, as Pillow does
-  bool crop_center = true;                        // to height × width; without it the sizes must agree
-  std::vector<float> mean;  // per channel, of 0–255 values, in the order of `channels`; subtracted first
-  std::vector<float> std;   // then divided by this
+  bool crop_center = true;  // to height × width; without it the sizes must agree
+  std::vector<float>
+      mean;  // per channel, of 0–255 values, in the order of `channels`; subtracted first
+  std::vector<float> std;  // then divided by this
 
   int channel_count() const { return channels == ChannelOrder::kGray ? 1 : 3; }
 };
@@ -42,16 +44,16 @@ struct ModelPackage {
   std::string output_name;  // empty: the only output
   OutputKind output_kind = OutputKind::kLogits;
   PreprocessSpec preprocess;
-  bool size_from_graph = false;  // a bare graph file: the loader takes height and width from the graph
   std::vector<std::string> labels;
   std::string digest;             // sha-256, hex, over graph, weights and labels
   std::string preprocess_digest;  // sha-256, hex, over `preprocess` and the output's meaning
 };
 
-/// Opens a folder with a model.yaml, a model.yaml, a bare .onnx or a bare -symbol.json (its params: the only
-/// `<prefix>-NNNN.params` beside it). Bare files get the ImageNet preset. Reads no weights but to digest them.
-/// Errors: kNotFound; kInvalidArgument with the line of model.yaml and a suggestion for unknown keys; kDataLoss when a
-/// sha256 differs.
+/// Opens a folder with a model.yaml, a model.yaml, a bare .onnx or a bare -symbol.json (its params:
+/// the only `<prefix>-NNNN.params` beside it). Bare files get the ImageNet preset at the graph's
+/// own input size; engine/loaders/README.md has all keys and what holds for those left out. Reads
+/// no weights but to digest them. Errors: kNotFound; kInvalidArgument with the line of model.yaml
+/// and a suggestion for unknown keys; kDataLoss when a sha256 differs.
 Result<ModelPackage> OpenModelPackage(const std::string& path);
 
 }  // namespace trawl::engine
