@@ -1,0 +1,297 @@
+// Goal: the engine answers like the reference runtimes, on real networks and pictures.
+// Method: every shared model, ONNX and MXNet, runs on the rows that golden.json lists;
+// probabilities are compared with ONNX Runtime's. Bounds: 1e-4 for fp32 models, which leaves
+// Winograd and other orders of summation room (measured: 1e-5) and no other network would meet; the
+// top five must agree in order, except where the reference's own probabilities are closer than the
+// bound. Quantised models are computed in fp32 after dequantising, so only their first class is
+// held to 95 % of rows.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
+
+#include "engine/model.h"
+#include "tests/golden/shared_data.h"
+
+namespace trawl::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using trawl::testing::Picture;
+
+/// A model file below models/, and the model of golden.json whose answers it must give.
+struct GoldenCase {
+  std::string name;
+  std::string graph;
+  std::string reference;
+  bool raw_pixels = false;  // the network normalises by itself
+};
+
+const std::vector<GoldenCase> kCases = {
+    {"Resnet18", "resnet18-imagenet/resnet18-imagenet.onnx", "resnet18-imagenet"},
+    {"Resnet18Mxnet", "resnet18-imagenet/resnet18-raw255-symbol.json", "resnet18-imagenet", true},
+    {"Resnet50", "resnet50-imagenet/resnet50-imagenet.onnx", "resnet50-imagenet"},
+    {"MobilenetV2", "mobilenet-v2-imagenet/mobilenet-v2-1.0-224.onnx", "mobilenet-v2-1.0-224"},
+    {"MobilenetV2Mxnet", "mobilenet-v2-imagenet/mobilenet-v2-1.0-224-symbol.json",
+     "mobilenet-v2-1.0-224"},
+    {"MobilenetV2Quantised", "mobilenet-v2-imagenet/mobilenet-v2-1.0-224-qdq.onnx",
+     "mobilenet-v2-1.0-224-qdq"},
+    {"MobilenetV1", "mobilenet-v1-imagenet/mobilenet-v1-0.25-128.onnx", "mobilenet-v1-0.25-128"},
+    {"MobilenetV1Mxnet", "mobilenet-v1-imagenet/mobilenet-v1-0.25-128-symbol.json",
+     "mobilenet-v1-0.25-128"},
+    {"MobilenetV1Quantised", "mobilenet-v1-imagenet/mobilenet-v1-0.25-128-qdq.onnx",
+     "mobilenet-v1-0.25-128-qdq"},
+    {"Squeezenet", "squeezenet-imagenet/squeezenet1.0.onnx", "squeezenet1.0"},
+    {"SqueezenetMxnet", "squeezenet-imagenet/squeezenet1.0-symbol.json", "squeezenet1.0"},
+    {"Resnet20", "resnet-cifar10/resnet20-cifar10.onnx", "resnet20-cifar10"},
+    {"Resnet20Mxnet", "resnet-cifar10/resnet20-cifar10-symbol.json", "resnet20-cifar10"},
+    {"Resnet56", "resnet-cifar10/resnet56-cifar10.onnx", "resnet56-cifar10"},
+    {"Resnet8", "mlperf-tiny/resnet8-cifar10.onnx", "resnet8-cifar10"},
+    {"Resnet8Quantised", "mlperf-tiny/resnet8-cifar10-qdq.onnx", "resnet8-cifar10-qdq"},
+};
+/// Models without rows in golden.json have tests of their own below.
+const std::set<std::string> kOthers = {"mlperf-tiny/vww-mobilenet-v1-0.25-96.onnx",
+                                       "mnist/mnist.onnx"};
+
+using Table = std::vector<std::vector<float>>;
+
+json ReadGolden() {
+  std::ifstream stream(trawl::testing::SharedRoot() / "golden" / "golden.json");
+  const json golden = json::parse(stream, nullptr, /*allow_exceptions=*/false);
+  EXPECT_FALSE(golden.is_discarded());
+  return golden;
+}
+
+/// The entry of golden.json for a model: its file's name without ending.
+json FindReference(const json& golden, const std::string& stem) {
+  for (const json& model : golden["models"]) {
+    if (fs::path(model["path"].get<std::string>()).stem() == stem) return model;
+  }
+  ADD_FAILURE() << "golden.json has no " << stem;
+  return {};
+}
+
+std::vector<Picture> ReadRows(const json& golden, const json& reference) {
+  std::vector<Picture> rows;
+  if (reference["data"] == "cifar10") {
+    const fs::path folder = trawl::testing::UnpackedData() / "images" / "cifar10";
+    for (const json& file : golden["cifar"]) {
+      rows.push_back(trawl::testing::ReadPng(folder / file.get<std::string>()));
+    }
+    return rows;
+  }
+  const std::string size = std::to_string(reference["size"].get<int>());
+  for (const json& crop : golden["crops"]) {
+    rows.push_back(trawl::testing::ReadPng(trawl::testing::SharedRoot() / "golden" /
+                                           crop["png"][size].get<std::string>()));
+  }
+  return rows;
+}
+
+/// [C, H, W] in the order of `channels`, normalised.
+std::vector<float> ToInput(const Picture& picture, const PreprocessSpec& spec) {
+  const auto area = static_cast<size_t>(picture.height * picture.width);
+  std::vector<float> input(3 * area);
+  for (size_t c = 0; c < 3; ++c) {
+    const size_t source = spec.channels == ChannelOrder::kBgr ? 2 - c : c;
+    for (size_t i = 0; i < area; ++i) {
+      input[c * area + i] =
+          (static_cast<float>(picture.pixels[3 * i + source]) - spec.mean[c]) / spec.std[c];
+    }
+  }
+  return input;
+}
+
+ModelPackage MakePackage(const GoldenCase& tested, const json& reference) {
+  const std::string graph = (trawl::testing::UnpackedData() / "models" / tested.graph).string();
+  ModelPackage package;
+  package.name = tested.name;
+  package.graph_path = graph;
+  constexpr std::string_view kSymbol = "-symbol.json";
+  const bool mxnet = graph.ends_with(kSymbol);
+  if (mxnet) {
+    package.format = ModelFormat::kMxnet;
+    package.params_path = graph.substr(0, graph.size() - kSymbol.size()) + "-0000.params";
+  }
+  const bool logits = reference["output"] == "logits" && !mxnet;  // MXNet's end in SoftmaxOutput
+  package.output_kind = logits ? OutputKind::kLogits : OutputKind::kProbabilities;
+  PreprocessSpec& spec = package.preprocess;
+  spec.height = spec.width = reference["size"].get<int>();
+  spec.channels = reference["channels"] == "bgr" ? ChannelOrder::kBgr : ChannelOrder::kRgb;
+  spec.mean =
+      tested.raw_pixels ? std::vector<float>(3, 0) : reference["mean"].get<std::vector<float>>();
+  spec.std =
+      tested.raw_pixels ? std::vector<float>(3, 1) : reference["std"].get<std::vector<float>>();
+  return package;
+}
+
+/// Probabilities by row, computed in batches of five, which leaves a smaller one at the end.
+Table Classify(const std::shared_ptr<const Model>& model,
+               const std::vector<std::vector<float>>& rows) {
+  constexpr size_t kBatchSize = 5;
+  const auto session = Session::Create(model, kBatchSize);
+  EXPECT_TRUE(session) << session.error().message();
+  Table table;
+  const auto classes = static_cast<size_t>(model->classes());
+  for (size_t begin = 0; session && begin < rows.size(); begin += kBatchSize) {
+    const size_t n = std::min(kBatchSize, rows.size() - begin);
+    std::vector<float> images, probabilities(n * classes);
+    for (size_t i = 0; i < n; ++i) {
+      images.insert(images.end(), rows[begin + i].begin(), rows[begin + i].end());
+    }
+    const Status status = (*session)->Run(images, static_cast<int>(n), probabilities);
+    EXPECT_TRUE(status.ok()) << status.message();
+    for (size_t i = 0; i < n; ++i) {
+      const auto first = probabilities.begin() + static_cast<std::ptrdiff_t>(i * classes);
+      table.emplace_back(first, first + static_cast<std::ptrdiff_t>(classes));
+    }
+  }
+  return table;
+}
+
+float MaxDifference(const std::vector<float>& a, const std::vector<float>& b) {
+  float difference = 0;
+  for (size_t i = 0; i < a.size(); ++i) difference = std::max(difference, std::abs(a[i] - b[i]));
+  return difference;
+}
+
+/// Rank by rank; two classes may change places where the reference hardly tells them apart.
+void ExpectSameTop5(const std::vector<float>& actual, const std::vector<float>& expected,
+                    size_t row) {
+  constexpr float kTie = 1e-6f;
+  const auto ours = TopK(actual, 5), theirs = TopK(expected, 5);
+  for (size_t rank = 0; rank < theirs.size(); ++rank) {
+    const auto class_index = static_cast<size_t>(ours[rank].class_index);
+    EXPECT_TRUE(ours[rank].class_index == theirs[rank].class_index ||
+                std::abs(expected[class_index] - theirs[rank].probability) <= kTie)
+        << "row " << row << " rank " << rank << ": class " << class_index << " instead of "
+        << theirs[rank].class_index;
+  }
+}
+
+class EngineGolden : public ::testing::TestWithParam<GoldenCase> {};
+
+TEST_P(EngineGolden, AnswersLikeTheReferenceRuntime) {
+  const GoldenCase& tested = GetParam();
+  const json golden = ReadGolden();
+  const json reference = FindReference(golden, tested.reference);
+  ASSERT_FALSE(reference.is_null());
+  const ModelPackage package = MakePackage(tested, reference);
+  const auto model = Model::Load(package);
+  ASSERT_TRUE(model) << model.error().message();
+  std::vector<std::vector<float>> rows;
+  for (const Picture& picture : ReadRows(golden, reference)) {
+    ASSERT_EQ(picture.height, package.preprocess.height);
+    rows.push_back(ToInput(picture, package.preprocess));
+  }
+  const Table actual = Classify(*model, rows);
+  const Table expected = trawl::testing::ReadNpy(trawl::testing::SharedRoot() / "golden" /
+                                                 reference["prob"].get<std::string>());
+  ASSERT_EQ(actual.size(), expected.size());
+  const bool quantised = tested.reference.ends_with("-qdq");
+  size_t same_first = 0;
+  float worst = 0;
+  for (size_t row = 0; row < expected.size(); ++row) {
+    ASSERT_EQ(actual[row].size(), expected[row].size());
+    worst = std::max(worst, MaxDifference(actual[row], expected[row]));
+    same_first += TopK(actual[row], 1)[0].class_index == TopK(expected[row], 1)[0].class_index;
+    if (!quantised) ExpectSameTop5(actual[row], expected[row], row);
+  }
+  RecordProperty("max_difference", std::to_string(worst));
+  EXPECT_GE(static_cast<double>(same_first), 0.95 * static_cast<double>(expected.size()));
+  EXPECT_TRUE(quantised || worst <= 1e-4f) << worst;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EngineGolden, ::testing::ValuesIn(kCases),
+                         [](const auto& tested) { return tested.param.name; });
+
+TEST(EngineGoldenData, EverySharedModelIsTested) {
+  const fs::path models = trawl::testing::UnpackedData() / "models";
+  std::set<std::string> tested = kOthers;
+  for (const GoldenCase& golden : kCases) tested.insert(golden.graph);
+  for (const auto& entry : fs::recursive_directory_iterator(models)) {
+    const std::string path = entry.path().lexically_relative(models).string();
+    if (!path.ends_with(".onnx") && !path.ends_with("-symbol.json")) continue;
+    EXPECT_TRUE(tested.contains(path)) << path << " has no test";
+  }
+}
+
+ModelPackage OpenShared(const std::string& graph) {
+  const auto package =
+      OpenModelPackage((trawl::testing::UnpackedData() / "models" / graph).string());
+  EXPECT_TRUE(package) << package.error().message();
+  return package.value_or(ModelPackage());
+}
+
+/// A white stroke from one point to another on a black 28 × 28 picture.
+void Draw(std::vector<float>& picture, float x0, float y0, float x1, float y1) {
+  for (int y = 0; y < 28; ++y) {
+    for (int x = 0; x < 28; ++x) {
+      const float px = static_cast<float>(x) - x0, py = static_cast<float>(y) - y0;
+      const float dx = x1 - x0, dy = y1 - y0;
+      const float t = std::clamp((px * dx + py * dy) / (dx * dx + dy * dy), 0.0f, 1.0f);
+      const float distance = std::hypot(px - t * dx, py - t * dy);
+      float& pixel = picture[static_cast<size_t>(y * 28 + x)];
+      pixel = std::max(pixel, 255 * std::clamp(2.2f - distance, 0.0f, 1.0f));
+    }
+  }
+}
+
+TEST(EngineGoldenData, MnistReadsDigitsThatAreDrawn) {
+  const auto model = Model::Load(OpenShared("mnist/mnist.onnx"));
+  ASSERT_TRUE(model) << model.error().message();
+  std::vector<std::vector<float>> digits(4, std::vector<float>(28 * 28, 0));
+  Draw(digits[0], 14, 5, 14, 23);  // 1
+  Draw(digits[1], 8, 6, 20, 6);    // 7
+  Draw(digits[1], 20, 6, 12, 23);
+  Draw(digits[2], 8, 6, 8, 14);  // 4
+  Draw(digits[2], 8, 14, 20, 14);
+  Draw(digits[2], 18, 6, 18, 23);
+  for (int i = 0; i < 12; ++i) {  // 0
+    const auto angle = [](int step) { return static_cast<float>(step) * 2 * 3.14159265f / 12; };
+    Draw(digits[3], 14 + 6 * std::cos(angle(i)), 14 + 8 * std::sin(angle(i)),
+         14 + 6 * std::cos(angle(i + 1)), 14 + 8 * std::sin(angle(i + 1)));
+  }
+  const Table answers = Classify(*model, digits);
+  const int expected[] = {1, 7, 4, 0};
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(TopK(answers[i], 1)[0].class_index, expected[i]);
+  }
+}
+
+TEST(EngineGoldenData, WakeWordsSeeNoPersonInPicturesOfAnimals) {
+  ModelPackage package = OpenShared("mlperf-tiny/vww-mobilenet-v1-0.25-96.onnx");
+  package.preprocess.mean.assign(3, 0);
+  package.preprocess.std.assign(3, 255);
+  const auto model = Model::Load(package);
+  ASSERT_TRUE(model) << model.error().message();
+  const json golden = ReadGolden();
+  std::vector<std::vector<float>> rows;
+  for (const json& crop : golden["crops"]) {
+    if (crop["label"].get<int>() > 397) continue;  // ImageNet's first 398 classes are animals
+    const Picture picture = trawl::testing::ReadPng(trawl::testing::SharedRoot() / "golden" /
+                                                    crop["png"]["128"].get<std::string>());
+    Picture centre{96, 96, {}};
+    for (int y = 16; y < 112; ++y) {
+      const auto row = picture.pixels.begin() + (y * 128 + 16) * 3;
+      centre.pixels.insert(centre.pixels.end(), row, row + 96 * 3);
+    }
+    rows.push_back(ToInput(centre, package.preprocess));
+  }
+  size_t no_person = 0;
+  for (const auto& row : Classify(*model, rows)) {
+    EXPECT_NEAR(row[0] + row[1], 1, 1e-5);
+    no_person += row[0] > row[1];
+  }
+  EXPECT_GE(no_person * 10, rows.size() * 8) << no_person << " of " << rows.size();
+}
+
+}  // namespace
+}  // namespace trawl::engine
