@@ -1,7 +1,6 @@
 #include "engine/model.h"
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "engine/compiled_graph.h"
@@ -106,8 +105,8 @@ Result<std::shared_ptr<const Model>> Model::Load(const ModelPackage& package) {
 }
 
 size_t Model::input_size() const {
-  const Shape& shape = *graph_->input(0).shape;
-  return static_cast<size_t>(ElementCount(Shape(shape.begin() + 1, shape.end())));
+  const auto dims = std::span<const int64_t>(*graph_->input(0).shape).subspan(1);
+  return static_cast<size_t>(*CheckedElementCount(dims));
 }
 
 struct Session::State {

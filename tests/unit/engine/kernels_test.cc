@@ -1,0 +1,185 @@
+// Goal: fast kernels compute what the reference kernels define. Method: the same one-node graph with both, on odd
+// shapes. Tolerance 1e-5 of 1 + |value|: the reference sums in double, the fast kernels sum up to a thousand f32 products
+// of at most 1, whose rounding stays below 1000 · 2^-24 · √1000 / 1000 ≈ 2e-6 of the largest partial sum.
+#include "gtest/gtest.h"
+#include "tests/unit/engine/graphs.h"
+
+namespace trawl::engine {
+namespace {
+
+using testing::Attrs;
+using testing::ExpectNear;
+using testing::GraphBuilder;
+using testing::IntsAttribute;
+using testing::RandomTensor;
+
+constexpr float kTolerance = 1e-5f;
+
+/// Runs with the chosen and with the reference kernels. `fast`: the kernel that must have been chosen, if given.
+void CompareKernels(const Graph& graph, const std::map<std::string, Tensor>& inputs,
+                    const std::string& fast = "") {
+  const auto compiled = CompiledGraph::Compile(graph);
+  ASSERT_TRUE(compiled.has_value()) << compiled.error().message();
+  if (!fast.empty()) {
+    ASSERT_EQ((*compiled)->kernels().back().kernel, fast) << (*compiled)->kernels().back().reason;
+  }
+  CompileOptions reference;
+  reference.reference_kernels = true;
+  ExpectNear(testing::RunGraph(graph, inputs), testing::RunGraph(graph, inputs, reference), kTolerance);
+}
+
+struct ConvCase {
+  int64_t channels, outputs, group, height, width, kernel, stride, dilation, pad;
+  bool fused = false;  // with bias, residual and Relu
+};
+
+void PrintTo(const ConvCase& c, std::ostream* out) {
+  *out << c.channels << "->" << c.outputs << "/" << c.group << " " << c.height << "x" << c.width << " k"
+       << c.kernel << " s" << c.stride << " d" << c.dilation << " p" << c.pad << (c.fused ? " fused" : "");
+}
+
+class ConvKernels : public ::testing::TestWithParam<ConvCase> {};
+
+TEST_P(ConvKernels, AgreeWithTheReference) {
+  const ConvCase& c = GetParam();
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, c.channels, c.height, c.width});
+  const Attributes attributes = Attrs({{"group", c.group},
+                                       {"strides", IntsAttribute{c.stride, c.stride}},
+                                       {"dilations", IntsAttribute{c.dilation, c.dilation}},
+                                       {"pads", IntsAttribute{c.pad, c.pad, c.pad, c.pad}}});
+  std::vector<ValueId> inputs{x, b.Weight({c.outputs, c.channels / c.group, c.kernel, c.kernel})};
+  if (c.fused) inputs.push_back(b.Weight({c.outputs}));
+  ValueId y = b.Node("Conv", inputs, attributes);
+  if (c.fused) {
+    const ValueId other = b.Node("Conv", {x, b.Weight({c.outputs, c.channels / c.group, c.kernel, c.kernel})},
+                                 attributes);
+    y = b.Node("Relu", {b.Node("Add", {y, other})});
+  }
+  const bool depthwise = c.group == c.channels;
+  CompareKernels(b.Build(y), {{"x", RandomTensor({2, c.channels, c.height, c.width}, 99)}},
+                 depthwise ? "f32_conv_depthwise" : "f32_conv_im2col__openblas");
+}
+
+INSTANTIATE_TEST_SUITE_P(OddShapes, ConvKernels,
+                         ::testing::Values(ConvCase{3, 17, 1, 31, 17, 3, 1, 1, 1},
+                                           ConvCase{17, 3, 1, 31, 31, 3, 2, 1, 1},
+                                           ConvCase{3, 31, 1, 31, 31, 7, 2, 1, 3},
+                                           ConvCase{17, 31, 1, 17, 3, 1, 1, 1, 0},
+                                           ConvCase{17, 31, 1, 17, 17, 1, 2, 1, 0},
+                                           ConvCase{3, 5, 1, 17, 31, 3, 1, 2, 2},
+                                           ConvCase{3, 5, 1, 17, 17, 3, 3, 3, 0},
+                                           ConvCase{6, 9, 3, 17, 17, 3, 1, 1, 1},
+                                           ConvCase{6, 6, 2, 1, 1, 1, 1, 1, 0},
+                                           ConvCase{1, 3, 1, 3, 3, 3, 1, 1, 5},
+                                           ConvCase{17, 17, 17, 31, 31, 3, 1, 1, 1},
+                                           ConvCase{17, 17, 17, 31, 17, 3, 2, 1, 1},
+                                           ConvCase{3, 9, 3, 17, 17, 5, 1, 2, 4},
+                                           ConvCase{17, 3, 1, 31, 17, 3, 1, 1, 1, true},
+                                           ConvCase{17, 17, 1, 7, 7, 1, 1, 1, 0, true},
+                                           ConvCase{17, 17, 17, 17, 17, 3, 1, 1, 1, true}));
+
+TEST(ConvKernels, OneAndThreeDimensionsAgreeWithTheReference) {
+  GraphBuilder one;
+  const ValueId x = one.Input({kBatch, 3, 31});
+  CompareKernels(one.Build(one.Node("Conv", {x, one.Weight({5, 3, 3})},
+                                    Attrs({{"pads", IntsAttribute{0, 2}}, {"strides", IntsAttribute{2}}}))),
+                 {{"x", RandomTensor({2, 3, 31}, 1)}});
+  GraphBuilder three;
+  const ValueId z = three.Input({kBatch, 2, 5, 7, 9});
+  CompareKernels(three.Build(three.Node("Conv", {z, three.Weight({4, 1, 3, 3, 3})},
+                                        Attrs({{"group", int64_t{2}},
+                                               {"dilations", IntsAttribute{1, 2, 1}},
+                                               {"pads", IntsAttribute{1, 1, 1, 1, 2, 0}}}))),
+                 {{"x", RandomTensor({2, 2, 5, 7, 9}, 2)}});
+}
+
+TEST(PoolKernels, AgreeWithTheReference) {
+  for (const int64_t ceil_mode : {0, 1}) {
+    for (const int64_t stride : {1, 2, 3}) {
+      for (const int64_t dilation : {1, 2}) {
+        for (const int64_t include_pad : {0, 1}) {
+          for (const char* op : {"MaxPool", "AveragePool"}) {
+            GraphBuilder b;
+            const ValueId x = b.Input({kBatch, 3, 17, 31});
+            Attributes attributes = Attrs({{"kernel_shape", IntsAttribute{3, 2}},
+                                           {"strides", IntsAttribute{stride, stride}},
+                                           {"dilations", IntsAttribute{dilation, dilation}},
+                                           {"pads", IntsAttribute{1, 0, 2, 1}},
+                                           {"ceil_mode", ceil_mode}});
+            if (std::string(op) == "AveragePool") attributes.Set("count_include_pad", include_pad);
+            SCOPED_TRACE(::testing::Message() << op << " ceil " << ceil_mode << " stride " << stride
+                                              << " dilation " << dilation << " include " << include_pad);
+            CompareKernels(b.Build(b.Node(op, {x}, attributes)), {{"x", RandomTensor({2, 3, 17, 31}, 5)}},
+                           std::string(op) == "MaxPool" ? "f32_maxpool_rows" : "f32_avgpool_rows");
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(GemmKernels, AgreeWithTheReference) {
+  for (const int64_t trans_a : {0, 1}) {
+    for (const int64_t trans_b : {0, 1}) {
+      GraphBuilder b;
+      const ValueId a = b.Input(trans_a ? Shape{31, 17} : Shape{17, 31});
+      const ValueId weights = b.Weight(trans_b ? Shape{3, 31} : Shape{31, 3});
+      const Attributes attributes =
+          Attrs({{"transA", trans_a}, {"transB", trans_b}, {"alpha", 0.5f}, {"beta", 2.0f}});
+      const ValueId y = b.Node("Gemm", {a, weights, b.Weight({3})}, attributes);
+      CompareKernels(b.Build(b.Node("Relu", {y})),
+                     {{"x", RandomTensor(trans_a ? Shape{31, 17} : Shape{17, 31}, 3)}},
+                     "f32_gemm__openblas");
+    }
+  }
+}
+
+TEST(MatMulKernels, AgreeWithTheReferenceUnderBroadcasting) {
+  const std::vector<std::pair<Shape, Shape>> cases = {
+      {{3, 17}, {17, 5}},       {{2, 3, 17}, {17, 5}}, {{3, 1, 4, 7}, {2, 7, 5}}, {{17}, {17, 3}},
+      {{4, 3, 17}, {17}},       {{17}, {17}},          {{1, 31}, {3, 31, 1}},
+  };
+  for (const auto& [left, right] : cases) {
+    SCOPED_TRACE(ToString(left) + " · " + ToString(right));
+    GraphBuilder b;
+    const ValueId x = b.Input(left);
+    CompareKernels(b.Build(b.Node("MatMul", {x, b.Weight(right)})), {{"x", RandomTensor(left, 4)}},
+                   "f32_matmul__openblas");
+  }
+}
+
+TEST(BinaryKernels, AgreeWithTheReferenceUnderBroadcasting) {
+  const std::vector<std::pair<Shape, Shape>> cases = {
+      {{2, 3, 17, 31}, {2, 3, 17, 31}}, {{2, 3, 17, 31}, {3, 1, 1}}, {{2, 3, 17, 31}, {}},
+      {{3, 1, 1}, {2, 3, 17, 31}},      {{2, 1, 17}, {3, 1}},        {{1, 3}, {3, 1}},
+      {{}, {}},                         {{2, 3, 1, 1}, {2, 3, 5, 7}}, {{31}, {17, 1}},
+  };
+  for (const char* op : {"Add", "Sub", "Mul", "Div", "PRelu"}) {
+    for (const auto& [left, right] : cases) {
+      if (std::string(op) == "PRelu" && left.size() < right.size()) continue;
+      if (std::string(op) == "PRelu" && (left == Shape{2, 1, 17} || left == Shape{1, 3} || left == Shape{31} ||
+                                         left == Shape{2, 3, 1, 1})) {
+        continue;  // the slope may not make the result larger
+      }
+      SCOPED_TRACE(std::string(op) + ToString(left) + ToString(right));
+      GraphBuilder b;
+      const ValueId x = b.Input(left);
+      CompareKernels(b.Build(b.Node(op, {x, b.Input(right, "z")})),
+                     {{"x", RandomTensor(left, 6)}, {"z", RandomTensor(right, 7)}});
+    }
+  }
+}
+
+TEST(Registry, SaysWhyABetterKernelDoesNotServe) {
+  GraphBuilder b;
+  const ValueId x = b.Input({1, 4, 8, 8});
+  const auto compiled =
+      CompiledGraph::Compile(b.Build(b.Node("Conv", {x, b.Weight({4, 4, 3, 3})})));
+  ASSERT_TRUE(compiled.has_value());
+  ASSERT_EQ((*compiled)->kernels().size(), 1U);
+  EXPECT_EQ((*compiled)->kernels()[0].reason, "f32_conv_depthwise: not depthwise");
+}
+
+}  // namespace
+}  // namespace trawl::engine

@@ -1,0 +1,259 @@
+// Goal: passes change how a graph computes, never what. Method: graphs that each pass is for, run with it and without,
+// on reference kernels; 1e-5 of 1 + |value| allows for weights that were multiplied by a scale beforehand.
+#include "engine/passes/pass.h"
+
+#include "gtest/gtest.h"
+#include "tests/unit/engine/graphs.h"
+
+namespace trawl::engine {
+namespace {
+
+using testing::Attrs;
+using testing::ExpectNear;
+using testing::Floats;
+using testing::GraphBuilder;
+using testing::Ints;
+using testing::IntsAttribute;
+using testing::RandomTensor;
+
+std::vector<std::string> Ops(const Graph& graph, const CompileOptions& options = {}) {
+  const auto compiled = CompiledGraph::Compile(graph, options);
+  EXPECT_TRUE(compiled.has_value()) << (compiled ? "" : compiled.error().message());
+  std::vector<std::string> ops;
+  if (!compiled) return ops;
+  for (const Node& node : (*compiled)->graph().nodes()) ops.push_back(node.op);
+  return ops;
+}
+
+/// The output is the same with all passes and with none but the required ones.
+void ExpectSameOutput(const Graph& graph, const Tensor& input) {
+  CompileOptions none;
+  none.disabled_passes = PassNames();
+  none.reference_kernels = true;
+  ExpectNear(testing::RunGraph(graph, {{"x", input}}), testing::RunGraph(graph, {{"x", input}}, none), 1e-5f);
+}
+
+ValueId BatchNorm(GraphBuilder& b, ValueId x, int64_t channels) {
+  const ValueId variance = b.Constant([&] {
+    Tensor tensor = RandomTensor({channels}, 17);
+    for (float& value : tensor.mutable_data<float>()) value = value * value + 0.1f;
+    return tensor;
+  }());
+  return b.Node("BatchNormalization",
+                {x, b.Weight({channels}), b.Weight({channels}), b.Weight({channels}), variance});
+}
+
+ValueId Conv3x3(GraphBuilder& b, ValueId x, int64_t in, int64_t out) {
+  return b.Node("Conv", {x, b.Weight({out, in, 3, 3}), b.Weight({out})},
+                Attrs({{"pads", IntsAttribute{1, 1, 1, 1}}}));
+}
+
+using Strings = std::vector<std::string>;
+
+TEST(FoldBatchNorm, MovesIntoTheConvolutionBeforeIt) {
+  GraphBuilder b;
+  const Graph graph = b.Build(BatchNorm(b, Conv3x3(b, b.Input({kBatch, 3, 9, 9}), 3, 5), 5));
+  EXPECT_EQ(Ops(graph), Strings{"Conv"});
+  ExpectSameOutput(graph, RandomTensor({2, 3, 9, 9}, 3));
+}
+
+TEST(FoldBatchNorm, LeavesOneBeforeAPaddedConvolutionAlone) {
+  GraphBuilder b;
+  const Graph graph = b.Build(Conv3x3(b, BatchNorm(b, b.Input({kBatch, 3, 9, 9}), 3), 3, 5));
+  EXPECT_EQ(Ops(graph), (Strings{"BatchNormalization", "Conv"}));
+  ExpectSameOutput(graph, RandomTensor({2, 3, 9, 9}, 3));
+}
+
+TEST(FoldBatchNorm, TakesPerChannelArithmeticToo) {
+  GraphBuilder b;
+  ValueId y = Conv3x3(b, b.Input({kBatch, 3, 9, 9}), 3, 5);
+  y = b.Node("Mul", {y, b.Weight({5, 1, 1})});
+  y = b.Node("Add", {b.Weight({1, 5, 1, 1}), y});
+  y = b.Node("Sub", {y, b.Constant(Floats({}, {0.25f}))});
+  y = b.Node("Div", {y, b.Constant(Floats({1}, {2}))});
+  const Graph graph = b.Build(y);
+  EXPECT_EQ(Ops(graph), Strings{"Conv"});
+  ExpectSameOutput(graph, RandomTensor({2, 3, 9, 9}, 3));
+}
+
+TEST(FoldBatchNorm, LeavesArithmeticAlongOtherAxesAlone) {
+  GraphBuilder b;
+  const ValueId y = Conv3x3(b, b.Input({kBatch, 3, 5, 5}), 3, 5);
+  EXPECT_EQ(Ops(b.Build(b.Node("Mul", {y, b.Weight({5})}))), (Strings{"Conv", "Mul"}));
+  EXPECT_EQ(Ops(b.Build(b.Node("Div", {b.Weight({5, 1, 1}), y}))), (Strings{"Conv", "Div"}));
+}
+
+TEST(FoldBatchNorm, LeavesAConvolutionThatOthersReadAlone) {
+  GraphBuilder b;
+  const ValueId conv = Conv3x3(b, b.Input({kBatch, 3, 5, 5}), 3, 5);
+  const Graph graph = b.Build(b.Node("Mul", {BatchNorm(b, conv, 5), conv}));
+  EXPECT_EQ(Ops(graph), (Strings{"Conv", "BatchNormalization", "Mul"}));
+  ExpectSameOutput(graph, RandomTensor({1, 3, 5, 5}, 3));
+}
+
+TEST(FoldBatchNorm, MovesIntoAGemm) {
+  for (const int64_t trans_b : {0, 1}) {
+    GraphBuilder b;
+    const ValueId x = b.Input({kBatch, 7});
+    const ValueId y = b.Node("Gemm", {x, b.Weight(trans_b ? Shape{5, 7} : Shape{7, 5})}, Attrs({{"transB", trans_b}}));
+    const Graph graph = b.Build(BatchNorm(b, y, 5));
+    EXPECT_EQ(Ops(graph), Strings{"Gemm"});
+    ExpectSameOutput(graph, RandomTensor({3, 7}, 3));
+  }
+}
+
+TEST(FuseEpilogues, AResidualBlockBecomesConvolutionsAlone) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 4, 7, 7});
+  const ValueId left = b.Node("Relu", {BatchNorm(b, Conv3x3(b, x, 4, 4), 4)});
+  const ValueId right = BatchNorm(b, Conv3x3(b, left, 4, 4), 4);
+  const ValueId sum = b.Node("Relu", {b.Node("Add", {right, x})});
+  const Graph graph = b.Build(b.Node("GlobalAveragePool", {sum}));
+  EXPECT_EQ(Ops(graph), (Strings{"FusedConv", "FusedConv", "GlobalAveragePool"}));
+  ExpectSameOutput(graph, RandomTensor({3, 4, 7, 7}, 8));
+}
+
+TEST(FuseEpilogues, BothBranchesOfAnAddMayBeConvolutions) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 4, 7, 7});
+  const ValueId sum = b.Node("Add", {Conv3x3(b, x, 4, 4), Conv3x3(b, x, 4, 4)});
+  const Graph graph = b.Build(b.Node("HardSwish", {sum}));
+  EXPECT_EQ(Ops(graph), (Strings{"Conv", "FusedConv"}));
+  ExpectSameOutput(graph, RandomTensor({2, 4, 7, 7}, 8));
+}
+
+TEST(FuseEpilogues, AConvolutionAddedToItselfIsNotItsOwnResidual) {
+  GraphBuilder b;
+  const ValueId y = Conv3x3(b, b.Input({kBatch, 4, 7, 7}), 4, 4);
+  const Graph graph = b.Build(b.Node("Add", {y, y}));
+  EXPECT_EQ(Ops(graph), (Strings{"Conv", "Add"}));
+  ExpectSameOutput(graph, RandomTensor({2, 4, 7, 7}, 8));
+}
+
+TEST(FuseEpilogues, AResidualThatIsTheConvolutionsInputStaysIntact) {
+  GraphBuilder b;
+  // The Abs makes x a value in the arena, which the result must not overwrite while it is being read.
+  const ValueId x = b.Node("Abs", {b.Input({kBatch, 4, 7, 7})});
+  const Graph graph = b.Build(b.Node("Add", {Conv3x3(b, x, 4, 4), x}));
+  EXPECT_EQ(Ops(graph), (Strings{"Abs", "FusedConv"}));
+  ExpectSameOutput(graph, RandomTensor({2, 4, 7, 7}, 8));
+}
+
+TEST(FuseEpilogues, EveryActivationComputesTheSameFused) {
+  for (const char* op : {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"}) {
+    SCOPED_TRACE(op);
+    GraphBuilder b;
+    const Graph graph = b.Build(b.Node(op, {Conv3x3(b, b.Input({kBatch, 3, 5, 5}), 3, 4)}));
+    EXPECT_EQ(Ops(graph), Strings{"FusedConv"});
+    ExpectSameOutput(graph, RandomTensor({2, 3, 5, 5}, 8));
+  }
+  GraphBuilder b;
+  const ValueId y = Conv3x3(b, b.Input({kBatch, 3, 5, 5}), 3, 4);
+  const Graph graph =
+      b.Build(b.Node("Clip", {y, b.Constant(Floats({}, {0})), b.Constant(Floats({}, {0.5f}))}));
+  EXPECT_EQ(Ops(graph), Strings{"FusedConv"});
+  ExpectSameOutput(graph, RandomTensor({2, 3, 5, 5}, 8));
+}
+
+TEST(EliminateIdentities, RemovesWhatChangesNothing) {
+  GraphBuilder b;
+  ValueId y = b.Node("Identity", {b.Input({kBatch, 4})});
+  y = b.Node("Dropout", {y});
+  y = b.Node("Reshape", {y, b.Constant(Ints({0, 4}))});
+  y = b.Node("Transpose", {y}, Attrs({{"perm", IntsAttribute{0, 1}}}));
+  y = b.Node("Relu", {y});
+  const Graph graph = b.Build(b.Node("Concat", {y}, Attrs({{"axis", int64_t{1}}})));
+  EXPECT_EQ(Ops(graph), Strings{"Relu"});
+  ExpectSameOutput(graph, RandomTensor({2, 4}, 8));
+}
+
+TEST(EliminateIdentities, KeepsAReversingSlice) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 4});
+  const Graph graph = b.Build(b.Node("Slice", {x, b.Constant(Ints({-1})), b.Constant(Ints({-9})),
+                                               b.Constant(Ints({1})), b.Constant(Ints({-1}))}));
+  EXPECT_EQ(Ops(graph), Strings{"Slice"});
+  ExpectSameOutput(graph, RandomTensor({2, 4}, 8));
+}
+
+TEST(FoldConstants, LimitsWhatAFewBytesMayGrowTo) {
+  GraphBuilder b;
+  const ValueId x = b.Input({1});
+  // 256 MiB from a shape of two numbers: computed at run time, not kept in the model.
+  const ValueId big = b.Node("ConstantOfShape", {b.Constant(Ints({1 << 13, 1 << 13}))});
+  EXPECT_EQ(Ops(b.Build(b.Node("Add", {big, x}))), (Strings{"ConstantOfShape", "Add"}));
+  const ValueId small = b.Node("ConstantOfShape", {b.Constant(Ints({2, 2}))});
+  EXPECT_EQ(Ops(b.Build(b.Node("Add", {small, x}))), Strings{"Add"});
+}
+
+TEST(ResolveShapes, AFileForBatchOneRunsAtAnyBatch) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 2, 3});
+  const ValueId flat = b.Node("Reshape", {x, b.Constant(Ints({1, 6}))});
+  const ValueId y = b.Node("Gemm", {flat, b.Weight({6, 4})});
+  const Graph graph = b.Build(y);
+  const Tensor input = RandomTensor({5, 2, 3}, 8);
+  EXPECT_EQ(testing::RunGraph(graph, {{"x", input}}).shape(), (Shape{5, 4}));
+}
+
+TEST(FuseQuantization, RoundsAndSaturatesAsTheTwoOperatorsDo) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 9});
+  const ValueId scale = b.Constant(Floats({}, {0.5f}));
+  Tensor zero(DType::kU8, {});
+  zero.mutable_data<uint8_t>()[0] = 128;
+  const ValueId zero_point = b.Constant(zero);
+  const ValueId q = b.Node("QuantizeLinear", {x, scale, zero_point});
+  const Graph graph = b.Build(b.Node("DequantizeLinear", {q, scale, zero_point}));
+  EXPECT_EQ(Ops(graph), Strings{"FakeQuantize"});
+  // Ties go to even: 0.25 / 0.5 = 0.5 -> 0 and 0.75 / 0.5 = 1.5 -> 2; far values saturate at 0 and 255.
+  const Tensor input = Floats({1, 9}, {0, 0.25f, 0.75f, -0.25f, -0.75f, 1e30f, -1e30f, 63.4f, -63.9f});
+  const Tensor output = testing::RunGraph(graph, {{"x", input}});
+  const std::vector<float> expected{0, 0, 1, 0, -1, 63.5f, -64, 63.5f, -64};
+  EXPECT_TRUE(std::ranges::equal(output.data<float>(), expected));
+  ExpectSameOutput(graph, input);
+}
+
+TEST(FuseQuantization, LeavesPairsOfDifferentScalesAlone) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 9});
+  const ValueId q = b.Node("QuantizeLinear", {x, b.Constant(Floats({}, {0.5f}))});
+  const Graph graph = b.Build(b.Node("DequantizeLinear", {q, b.Constant(Floats({}, {0.25f}))}));
+  EXPECT_EQ(Ops(graph), (Strings{"QuantizeLinear", "DequantizeLinear"}));
+}
+
+TEST(Prune, AnyNodesOutputCanBeAskedFor) {
+  GraphBuilder b;
+  const ValueId features = b.Node("Relu", {b.Input({kBatch, 4})});
+  const Graph graph = b.Build(b.Node("Frobnicate", {features}));
+  CompileOptions options;
+  options.output = "Relu0";
+  // What follows the wanted node is not even looked at.
+  EXPECT_EQ(Ops(graph, options), Strings{"Relu"});
+  options.output = "Relu0_out";
+  EXPECT_EQ(Ops(graph, options), Strings{"Relu"});
+  options.output = "Relu9";
+  const auto missing = CompiledGraph::Compile(graph, options);
+  ASSERT_FALSE(missing.has_value());
+  EXPECT_EQ(missing.error().message(), "no node or value is called 'Relu9'; did you mean 'Relu0'?");
+}
+
+TEST(PassManager, ReportsEachPassAndObeysTheSwitch) {
+  GraphBuilder b;
+  const Graph graph = b.Build(b.Node("Identity", {b.Node("Relu", {b.Input({kBatch, 4})})}));
+  CompileOptions options;
+  options.disabled_passes = {"eliminate_identities"};
+  EXPECT_EQ(Ops(graph, options), (Strings{"Relu", "Identity"}));
+  const auto compiled = CompiledGraph::Compile(graph);
+  ASSERT_TRUE(compiled.has_value());
+  ASSERT_EQ((*compiled)->passes().size(), PassNames().size());
+  EXPECT_EQ((*compiled)->passes()[2].name, "eliminate_identities");
+  EXPECT_EQ((*compiled)->passes()[2].changes, 1);
+  options.disabled_passes = {"eliminate_identity"};
+  const auto unknown = CompiledGraph::Compile(graph, options);
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().code(), Code::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace trawl::engine
