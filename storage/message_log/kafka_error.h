@@ -15,7 +15,7 @@ struct KafkaFailure {
   rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
   bool retriable = false;  // the same call again may succeed
   bool fatal = false;      // this producer is dead
-  std::string message;
+  std::string message{};
 
   static KafkaFailure Of(const rd_kafka_error_t& error);
   /// True when a newer epoch of the same transactional id exists.

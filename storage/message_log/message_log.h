@@ -97,9 +97,9 @@ class LogConsumer {
 
 /// All or nothing: the records become visible and the group's offsets advance, or neither.
 struct Transaction {
-  std::vector<OutgoingRecord> records;
-  LogConsumer* consumer = nullptr;   // whose group the offsets belong to; null: no offsets
-  std::vector<TopicOffset> offsets;  // last processed + 1
+  std::vector<OutgoingRecord> records{};
+  LogConsumer* consumer = nullptr;     // whose group the offsets belong to; null: no offsets
+  std::vector<TopicOffset> offsets{};  // last processed + 1
 };
 
 /// Not thread-safe. Opening a producer fences the one that had the same transactional id before.

@@ -82,7 +82,7 @@ std::unique_ptr<LogConsumer> MessageLogBehaviour::Reader(const std::string& topi
 void MessageLogBehaviour::Put(const std::string& topic, const std::vector<std::string>& values) {
   const auto producer = NewProducer();
   ASSERT_NE(producer, nullptr);
-  ASSERT_OK(producer->Commit({.records = To(topic, values), .offsets = {}}));
+  ASSERT_OK(producer->Commit({.records = To(topic, values)}));
 }
 
 void MessageLogBehaviour::PollUntil(const std::vector<Member*>& members,

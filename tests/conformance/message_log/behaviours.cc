@@ -28,8 +28,7 @@ TEST_P(MessageLogBehaviour, KeepsTheOrderOfAPartition) {
   const std::string topic = NewTopic();
   const auto producer = NewProducer();
   for (int i = 0; i < 5; ++i) {
-    ASSERT_OK(
-        producer->Commit({.records = To(topic, Numbers(i * 20, i * 20 + 20)), .offsets = {}}));
+    ASSERT_OK(producer->Commit({.records = To(topic, Numbers(i * 20, i * 20 + 20))}));
   }
   const auto records = ReadCount(*Reader(topic), 100);
   EXPECT_EQ(Values(records), Numbers(0, 100));
@@ -75,7 +74,7 @@ TEST_P(MessageLogBehaviour, RefusesAPartitionThatDoesNotExist) {
   const std::string topic = NewTopic(2);
   const auto producer = NewProducer();
   for (const int32_t partition : {-1, 2, 1'000}) {
-    Transaction transaction{.records = To(topic, {"good"}), .offsets = {}};
+    Transaction transaction{.records = To(topic, {"good"})};
     transaction.records.push_back(
         {.topic = topic, .partition = partition, .key = "k", .value = "v"});
     EXPECT_CODE(producer->Commit(transaction), Code::kInvalidArgument);
@@ -91,7 +90,7 @@ TEST_P(MessageLogBehaviour, SaysWhichTopicIsMissing) {
   EXPECT_CODE(log_->Subscribe(Fresh("group"), {topic}, witness), Code::kNotFound);
   EXPECT_CODE(log_->Assign({{{topic, 0}, kBeginning}}), Code::kNotFound);
   EXPECT_CODE(ReadToEnd(*log_, topic, [](const LogRecord&) {}), Code::kNotFound);
-  const Status produced = NewProducer()->Commit({.records = To(topic, {"v"}), .offsets = {}});
+  const Status produced = NewProducer()->Commit({.records = To(topic, {"v"})});
   EXPECT_CODE(produced, Code::kFailedPrecondition);
   EXPECT_NE(produced.message().find(topic), std::string::npos) << produced.message();
 }
@@ -147,7 +146,7 @@ TEST_P(MessageLogBehaviour, CarriesAnyBytes) {
 TEST_P(MessageLogBehaviour, RefusesARecordThatIsTooLargeWithItsWholeTransaction) {
   const std::string topic = NewTopic();
   const auto producer = NewProducer();
-  Transaction transaction{.records = To(topic, {"before"}), .offsets = {}};
+  Transaction transaction{.records = To(topic, {"before"})};
   transaction.records.push_back(
       {.topic = topic, .partition = 0, .key = "k", .value = std::string(kMaxRecordBytes, 'x')});
   EXPECT_CODE(producer->Commit(transaction), Code::kInvalidArgument);
@@ -201,7 +200,7 @@ TEST_P(MessageLogBehaviour, ShowsNothingOfAnAbortedTransactionAndTellsTheEndBehi
   gone->consumer->Close();
 
   const auto producer = NewProducer();
-  ASSERT_OK(producer->Commit({.records = To(topic, {"1"}), .offsets = {}}));
+  ASSERT_OK(producer->Commit({.records = To(topic, {"1"})}));
   // The offsets of a member that has left are refused when the records have been sent already.
   const Status refused = producer->Commit({.records = To(topic, {"never"}),
                                            .consumer = gone->consumer.get(),
@@ -210,7 +209,7 @@ TEST_P(MessageLogBehaviour, ShowsNothingOfAnAbortedTransactionAndTellsTheEndBehi
   const auto reader = Reader(topic);
   EXPECT_THAT(Values(ReadCount(*reader, 1)), ElementsAre("1"));
   EXPECT_THAT(ReadAll(*reader), IsEmpty());
-  ASSERT_OK(producer->Commit({.records = To(topic, {"2"}), .offsets = {}}));
+  ASSERT_OK(producer->Commit({.records = To(topic, {"2"})}));
   EXPECT_THAT(Values(ReadCount(*reader, 1)), ElementsAre("2"));
 }
 
@@ -248,9 +247,8 @@ TEST_P(MessageLogBehaviour, ResumesAGroupWhereItCommitted) {
   {
     auto member = Join(group, topic);
     PollUntil({member.get()}, [&] { return member->records.size() == 6; });
-    ASSERT_OK(NewProducer()->Commit({.records = {},
-                                     .consumer = member->consumer.get(),
-                                     .offsets = {After(member->records[3])}}));
+    ASSERT_OK(NewProducer()->Commit(
+        {.consumer = member->consumer.get(), .offsets = {After(member->records[3])}}));
   }
   auto successor = Join(group, topic);
   PollUntil({successor.get()}, [&] { return successor->records.size() == 2; });
@@ -306,9 +304,8 @@ TEST_P(MessageLogBehaviour, LetsAMemberCommitWhileItIsRevoked) {
   auto leaver = Join(group, topic);
   Status committed(Code::kInternal, "OnRevoked did not run");
   leaver->witness.on_revoked = [&](auto) {
-    committed = producer->Commit({.records = {},
-                                  .consumer = leaver->consumer.get(),
-                                  .offsets = {After(leaver->records.back())}});
+    committed = producer->Commit(
+        {.consumer = leaver->consumer.get(), .offsets = {After(leaver->records.back())}});
   };
   PollUntil({leaver.get()}, [&] { return leaver->records.size() == 5; });
   leaver->consumer->Close();
@@ -323,8 +320,7 @@ TEST_P(MessageLogBehaviour, LetsAMemberCommitWhileItIsRevoked) {
 TEST_P(MessageLogBehaviour, RefusesOffsetsOfPartitionsThatWereGivenUp) {
   const std::string topic = NewTopic(2);
   const std::string group = Fresh("group");
-  ASSERT_OK(NewProducer()->Commit(
-      {.records = {{topic, 0, "k", "0"}, {topic, 1, "k", "1"}}, .offsets = {}}));
+  ASSERT_OK(NewProducer()->Commit({.records = {{topic, 0, "k", "0"}, {topic, 1, "k", "1"}}}));
   auto first = Join(group, topic);
   PollUntil({first.get()}, [&] { return first->records.size() == 2; });
   std::map<int32_t, LogRecord> by_partition;
@@ -338,10 +334,9 @@ TEST_P(MessageLogBehaviour, RefusesOffsetsOfPartitionsThatWereGivenUp) {
                                 .consumer = first->consumer.get(),
                                 .offsets = {After(by_partition[1 - kept])}}),
               Code::kAborted);
-  EXPECT_CODE(producer->Commit({.records = {},
-                                .consumer = first->consumer.get(),
-                                .offsets = {After(by_partition[kept])}}),
-              Code::kOk);
+  EXPECT_CODE(
+      producer->Commit({.consumer = first->consumer.get(), .offsets = {After(by_partition[kept])}}),
+      Code::kOk);
 }
 
 TEST_P(MessageLogBehaviour, FencesTheEarlierProducerOfATransactionalId) {
@@ -349,21 +344,19 @@ TEST_P(MessageLogBehaviour, FencesTheEarlierProducerOfATransactionalId) {
   const std::string id = Fresh("id");
   auto earlier = log_->OpenProducer(id);
   ASSERT_OK(earlier);
-  ASSERT_OK((*earlier)->Commit({.records = To(topic, {"1"}), .offsets = {}}));
+  ASSERT_OK((*earlier)->Commit({.records = To(topic, {"1"})}));
   auto later = log_->OpenProducer(id);
   ASSERT_OK(later);
   for (int i = 0; i < 2; ++i) {
-    EXPECT_CODE((*earlier)->Commit({.records = To(topic, {"never"}), .offsets = {}}),
-                Code::kFailedPrecondition);
+    EXPECT_CODE((*earlier)->Commit({.records = To(topic, {"never"})}), Code::kFailedPrecondition);
   }
-  ASSERT_OK((*later)->Commit({.records = To(topic, {"2"}), .offsets = {}}));
+  ASSERT_OK((*later)->Commit({.records = To(topic, {"2"})}));
   EXPECT_THAT(Values(ReadCount(*Reader(topic), 2)), ElementsAre("1", "2"));
 }
 
 TEST_P(MessageLogBehaviour, RewindsToTheBeginningWhenNothingIsCommitted) {
   const std::string topic = NewTopic(2);
-  ASSERT_OK(NewProducer()->Commit(
-      {.records = {{topic, 0, "k", "x"}, {topic, 1, "k", "x"}}, .offsets = {}}));
+  ASSERT_OK(NewProducer()->Commit({.records = {{topic, 0, "k", "x"}, {topic, 1, "k", "x"}}}));
   auto member = Join(Fresh("group"), topic);
   for (size_t round = 1; round <= 3; ++round) {
     PollUntil({member.get()}, [&] { return member->records.size() == 2 * round; });
@@ -423,8 +416,7 @@ TEST_P(MessageLogBehaviour, LosesAndRepeatsNothingWhilePartitionsPauseAndResume)
 
 TEST_P(MessageLogBehaviour, HoldsAPartitionThatIsPausedBeforeItsFirstRecord) {
   const std::string topic = NewTopic(2);
-  ASSERT_OK(NewProducer()->Commit(
-      {.records = {{topic, 0, "k", "0"}, {topic, 1, "k", "1"}}, .offsets = {}}));
+  ASSERT_OK(NewProducer()->Commit({.records = {{topic, 0, "k", "0"}, {topic, 1, "k", "1"}}}));
   const TopicPartition held{topic, 1};
   auto reader = Reader(topic, 2);
   ASSERT_OK(reader->Pause({&held, 1}));
@@ -459,8 +451,7 @@ TEST_P(MessageLogBehaviour, ForgetsAPauseWithItsAssignment) {
             [&] { return member->witness.owned.size() == 1 && guest->witness.owned.size() == 1; });
   guest->consumer->Close();
   PollUntil({member.get()}, [&] { return member->witness.owned.size() == 2; });
-  ASSERT_OK(NewProducer()->Commit(
-      {.records = {{topic, 0, "k", "0"}, {topic, 1, "k", "1"}}, .offsets = {}}));
+  ASSERT_OK(NewProducer()->Commit({.records = {{topic, 0, "k", "0"}, {topic, 1, "k", "1"}}}));
   PollUntil({member.get()}, [&] { return member->records.size() == 2; });
 }
 
@@ -508,9 +499,8 @@ TEST_P(MessageLogBehaviour, KeepsItsIdentityAndEverythingElseWhenOpenedAgain) {
   {
     auto member = Join(group, topic);
     PollUntil({member.get()}, [&] { return member->records.size() == 4; });
-    ASSERT_OK(NewProducer()->Commit({.records = {},
-                                     .consumer = member->consumer.get(),
-                                     .offsets = {After(member->records[1])}}));
+    ASSERT_OK(NewProducer()->Commit(
+        {.consumer = member->consumer.get(), .offsets = {After(member->records[1])}}));
   }
   Reopen();
   EXPECT_EQ(log_->Identity().value_or(""), *identity);
@@ -542,8 +532,7 @@ void CopyUntil(MessageLog& log, const std::string& id, const std::string& group,
     const int losses = witness.losses;
     auto polled = (*consumer)->Poll(milliseconds(20));
     ASSERT_OK(polled);
-    if (witness.losses != losses)
-      pending = {.records = {}, .consumer = consumer->get(), .offsets = {}};
+    if (witness.losses != losses) pending = {.consumer = consumer->get()};
     if (polled->record) {
       pending.records.push_back({output, {}, polled->record->key, polled->record->value});
       std::erase_if(pending.offsets,

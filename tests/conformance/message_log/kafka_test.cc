@@ -140,11 +140,11 @@ TEST_P(KafkaLog, SaysThatThereAreTooFewBrokersForTheReplication) {
 TEST_P(KafkaLog, RefusesATransactionWithARecordThatTheBrokerRefuses) {
   const std::string topic = NewNarrowTopic();
   const auto producer = NewProducer();
-  Transaction transaction{.records = To(topic, {"small"}), .offsets = {}};
+  Transaction transaction{.records = To(topic, {"small"})};
   ASSERT_OK(producer->Commit(transaction));
   transaction.records.push_back({topic, 0, "k", std::string(5'000, 'x')});
   EXPECT_CODE(producer->Commit(transaction), Code::kInvalidArgument);
-  ASSERT_OK(producer->Commit({.records = To(topic, {"next"}), .offsets = {}}));
+  ASSERT_OK(producer->Commit({.records = To(topic, {"next"})}));
   EXPECT_THAT(Values(ReadCount(*Reader(topic), 2)), ElementsAre("small", "next"));
 }
 
@@ -165,7 +165,7 @@ TEST_P(KafkaLog, HidesTheOpenTransactionOfAKilledProcessUntilItsSuccessorEndsIt)
   EXPECT_THAT(ReadAll(*reader), IsEmpty());
   auto successor = log_->OpenProducer(id);
   ASSERT_OK(successor);
-  ASSERT_OK((*successor)->Commit({.records = To(topic, {"after"}), .offsets = {}}));
+  ASSERT_OK((*successor)->Commit({.records = To(topic, {"after"})}));
   EXPECT_THAT(Values(ReadCount(*reader, 1)), ElementsAre("after"));
 }
 
@@ -174,7 +174,7 @@ TEST_P(KafkaLog, KeepsCommittedRecordsAndGoesOnWhenTheBrokerIsKilled) {
   const std::string output = NewTopic();
   const std::string group = Fresh("group");
   const auto producer = NewProducer();
-  ASSERT_OK(producer->Commit({.records = To(topic, {"1", "2", "3"}), .offsets = {}}));
+  ASSERT_OK(producer->Commit({.records = To(topic, {"1", "2", "3"})}));
   auto member = Join(group, topic);
   PollUntil({member.get()}, [&] { return member->records.size() == 3; });
   ASSERT_OK(producer->Commit({.records = To(output, {"of 1"}),
@@ -189,7 +189,7 @@ TEST_P(KafkaLog, KeepsCommittedRecordsAndGoesOnWhenTheBrokerIsKilled) {
   EXPECT_CODE(polled, Code::kUnavailable);
   ASSERT_OK(Broker().Restart());
 
-  CommitInTheEnd(*producer, {.records = To(topic, {"4"}), .offsets = {}});
+  CommitInTheEnd(*producer, {.records = To(topic, {"4"})});
   EXPECT_THAT(Values(ReadCount(*Reader(topic), 4)), ElementsAre("1", "2", "3", "4"));
   EXPECT_THAT(Values(ReadCount(*Reader(output), 1)), ElementsAre("of 1"));
   member->consumer->Close();
@@ -206,12 +206,12 @@ TEST_P(KafkaLog, TakesAnOutageLongerThanItsTransactionsForNoFencing) {
   const std::string topic = NewTopic();
   auto producer = (*log)->OpenProducer(Fresh("id"));
   ASSERT_OK(producer);
-  ASSERT_OK((*producer)->Commit({.records = To(topic, {"1"}), .offsets = {}}));
+  ASSERT_OK((*producer)->Commit({.records = To(topic, {"1"})}));
   Broker().Freeze();
-  const Status during = (*producer)->Commit({.records = To(topic, {"2"}), .offsets = {}});
+  const Status during = (*producer)->Commit({.records = To(topic, {"2"})});
   Broker().Thaw();
   EXPECT_TRUE(IsRetryable(during.code())) << during.message();
-  CommitInTheEnd(**producer, {.records = To(topic, {"3"}), .offsets = {}});
+  CommitInTheEnd(**producer, {.records = To(topic, {"3"})});
   const auto values = Values(ReadCount(*Reader(topic), 2));
   EXPECT_EQ(values.back(), "3") << "2 was reported as not committed, and nobody repeated it";
   EXPECT_GE((*log)->Counters().producers_rebuilt, 1U);
