@@ -2,7 +2,7 @@
 // Writes JSON for topics and for `--json`: fields in a telling order, bytes that are not UTF-8 in
 // base64, numbers as short as they can be without losing a bit. The reading side is json_reader.h.
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

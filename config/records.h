@@ -117,8 +117,9 @@ Result<JobRecord> DecodeJobRecord(std::string_view json);
 /// "job/key": all outcomes of one object of one job share a partition.
 std::string ResultMessageKey(const ResultRecord& record);
 
-/// Where to download `object` of a job with this `source`: its own URI, or its key below the source.
-/// Keys stand byte for byte in s3:// and file:// URIs, and percent-encoded in http(s):// ones.
+/// Where to download `object` of a job with this `source`: its own URI, or its key below the
+/// source. Keys stand byte for byte in s3:// and file:// URIs, and percent-encoded in http(s)://
+/// ones.
 std::string ObjectUri(std::string_view source, const ObjectRef& object);
 
 std::string_view ToString(JobState state);

@@ -1,0 +1,240 @@
+#include "ops/cli/arguments.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "ops/cli/exit_code.h"
+
+namespace trawl::ops {
+namespace {
+
+using Section = SettingSection;
+
+constexpr const char* kDescription =
+    "Trawl draws a neural network through a bucket of images: every object gets exactly one "
+    "answer.\n"
+    "On one machine: trawl run. As a fleet on Kafka: trawl producer, worker, collector.";
+
+constexpr const char* kExitCodes =
+    "Exit codes:\n"
+    "  0 done    1 done, but some objects failed    2 usage, settings or input    4 no such job\n"
+    "  69 a service is unreachable    70 internal error    130 interrupted\n"
+    "All settings: trawl settings";
+
+/// The settings' flags of one subcommand, as typed; handed to the SettingsLoader after the
+/// environment.
+struct SettingFlags {
+  std::map<std::string, std::vector<std::string>>
+      values;  // CLI11 writes here: the addresses must not move
+  std::vector<std::string> kafka;
+  std::string config;
+};
+
+void AddSetting(CLI::App& command, SettingFlags& flags, const SettingDef& def) {
+  std::vector<std::string>& values = flags.values[def.name];
+  std::string doc = def.doc;
+  if (const std::string fallback = FormatSetting(def, Settings{}); !fallback.empty())
+    doc += fmt::format(" [{}{}{}]", fallback, def.unit.empty() ? "" : " ", def.unit);
+  CLI::Option* option = nullptr;
+  if (std::holds_alternative<bool Settings::*>(def.member))
+    option = command.add_flag_callback(
+        "--" + def.name, [&values] { values = {"true"}; }, doc);
+  else if (std::holds_alternative<std::vector<std::string> Settings::*>(def.member))
+    option = command.add_option("--" + def.name, values, doc)
+                 ->type_name("TEXT …")
+                 ->expected(1)
+                 ->allow_extra_args(false)
+                 ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  else
+    option = command.add_option("--" + def.name, values, doc)
+                 ->type_name("")
+                 ->expected(1)
+                 ->allow_extra_args(false)
+                 ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  option->group(std::string(Title(def.section)));
+}
+
+void AddSettings(CLI::App& command, SettingFlags& flags, const std::vector<Section>& sections,
+                 const std::vector<std::string>& others = {}) {
+  for (const SettingDef& def : SettingTable())
+    if (std::ranges::count(sections, def.section) + std::ranges::count(others, def.name) > 0)
+      AddSetting(command, flags, def);
+  command.add_option("--config", flags.config, "YAML file of settings")->envname("TRAWL_CONFIG");
+  if (std::ranges::count(sections, Section::kLog) > 0)
+    command.add_option("-X", flags.kafka, "librdkafka's own setting, name=value; repeatable")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->group(std::string(Title(Section::kLog)));
+}
+
+/// One subcommand while it is being parsed.
+struct Parser {
+  CLI::App app{kDescription, "trawl"};
+  SettingFlags flags;
+  std::function<void(Arguments&)> fill;  // set by the subcommand that was chosen
+
+  template <class T>
+  CLI::App& Command(const std::string& name, const std::string& doc, T& arguments) {
+    CLI::App* command = app.add_subcommand(name, doc);
+    command->callback(
+        [this, &arguments] { fill = [&arguments](Arguments& all) { all.command = arguments; }; });
+    return *command;
+  }
+};
+
+void AddJobOptions(CLI::App& command, JobArguments& job) {
+  command.add_option("SOURCE", job.source,
+                     "A folder, s3://bucket/prefix, or an http(s):// base (with --manifest)");
+  command.add_option("--manifest", job.manifest,
+                     "File of keys or URIs, one a line, plain or JSONL; - is standard input");
+  command
+      .add_option("--model", job.model, "Model package: folder, model.yaml, .onnx or -symbol.json")
+      ->required();
+  command.add_option("--job", job.job, "Name of the job; the same name goes on with that job");
+}
+
+void AddDatabase(CLI::App& command, std::string& db) {
+  command.add_option("--db", db, "SQLite database of results")->required();
+}
+
+void Check(const JobArguments& job) {
+  if (job.source.empty() && job.manifest.empty()) throw CLI::RequiredError("SOURCE or --manifest");
+}
+
+/// All subcommands' targets: CLI11 holds references into it while it parses.
+struct Targets {
+  RunArguments run;
+  ProducerArguments producer;
+  WorkerArguments worker;
+  CollectorArguments collector;
+  StatusArguments status;
+  ResultsArguments results;
+  ClassifyArguments classify;
+  SettingsArguments settings;
+};
+
+void AddMainCommands(Parser& parser, Targets& targets,
+                     std::function<SettingFlags&(CLI::App&)> flags_of) {
+  CLI::App& run =
+      parser.Command("run", "The whole job on this machine: list, classify, store", targets.run);
+  AddJobOptions(run, targets.run.job);
+  AddDatabase(run, targets.run.db);
+  AddSettings(run, flags_of(run),
+              {Section::kProducing, Section::kObjects, Section::kImages, Section::kWorking,
+               Section::kResults, Section::kProcess},
+              {"queue", "work-partitions"});
+  run.footer("Example:\n  trawl run s3://photos/2026/ --model resnet18/ --db results.sqlite");
+
+  CLI::App& producer =
+      parser.Command("producer", "List a source and enqueue its keys on Kafka", targets.producer);
+  AddJobOptions(producer, targets.producer.job);
+  AddSettings(producer, flags_of(producer),
+              {Section::kLog, Section::kProducing, Section::kObjects, Section::kProcess});
+  producer.footer(
+      "Example:\n  trawl producer s3://photos/2026/ --model resnet18/ --brokers kafka:9092 --job "
+      "photos");
+
+  CLI::App& worker = parser.Command(
+      "worker", "Download and classify what is enqueued, until stopped", targets.worker);
+  AddSettings(
+      worker, flags_of(worker),
+      {Section::kLog, Section::kObjects, Section::kImages, Section::kWorking, Section::kProcess});
+  worker.footer("Example:\n  trawl worker --brokers kafka:9092 --allow-root /models");
+
+  CLI::App& collector =
+      parser.Command("collector", "Write results into SQLite, until stopped", targets.collector);
+  AddDatabase(collector, targets.collector.db);
+  AddSettings(collector, flags_of(collector),
+              {Section::kLog, Section::kResults, Section::kProcess});
+  collector.footer("Example:\n  trawl collector --brokers kafka:9092 --db results.sqlite");
+}
+
+void AddQueryCommands(Parser& parser, Targets& targets,
+                      std::function<SettingFlags&(CLI::App&)> flags_of) {
+  CLI::App& status =
+      parser.Command("status", "How far a job is (all jobs when JOB is left out)", targets.status);
+  status.add_option("JOB", targets.status.job, "Name of the job");
+  AddDatabase(status, targets.status.db);
+  status.add_flag("--json", targets.status.json, "One JSON object a job");
+  status.add_flag("--wait", targets.status.wait, "Return when the job is complete");
+
+  CLI::App& results =
+      parser.Command("results", "The predictions and failures of a job", targets.results);
+  results.add_option("JOB", targets.results.job, "Name of the job")->required();
+  AddDatabase(results, targets.results.db);
+  auto* json = results.add_flag_callback(
+      "--json", [&] { targets.results.format = ResultsFormat::kJson; },
+      "One JSON object an object");
+  results
+      .add_flag_callback(
+          "--csv", [&] { targets.results.format = ResultsFormat::kCsv; },
+          "Comma-separated, one line a prediction or failure")
+      ->excludes(json);
+  results.add_flag("--failed", targets.results.failed_only, "Failures only");
+  results.add_option("--limit", targets.results.limit, "Objects to print at most; 0: all")
+      ->check(CLI::NonNegativeNumber);
+
+  CLI::App& classify =
+      parser.Command("classify", "Classify image files here and now, no queue", targets.classify);
+  classify
+      .add_option("--model", targets.classify.model,
+                  "Model package: folder, model.yaml, .onnx or -symbol.json")
+      ->required();
+  classify.add_option("FILE", targets.classify.files, "Image files")->required();
+  classify.add_flag("--json", targets.classify.json, "One JSON object a line");
+  AddSettings(classify, flags_of(classify), {Section::kImages, Section::kProcess},
+              {"top-k", "max-object-bytes"});
+
+  CLI::App& settings = parser.Command(
+      "settings", "Every setting with its value and where it came from", targets.settings);
+  settings.add_flag("--markdown", targets.settings.markdown, "The manual page of all settings");
+  AddSettings(settings, flags_of(settings),
+              {Section::kLog, Section::kProducing, Section::kObjects, Section::kImages,
+               Section::kWorking, Section::kResults, Section::kProcess});
+}
+
+}  // namespace
+
+std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
+  Parser parser;
+  Targets targets;
+  std::map<const CLI::App*, SettingFlags> flags;
+  const auto flags_of = [&](CLI::App& command) -> SettingFlags& { return flags[&command]; };
+  parser.app.set_version_flag("--version", "trawl " TRAWL_VERSION);
+  parser.app.require_subcommand(1);
+  parser.app.footer(kExitCodes);
+  AddMainCommands(parser, targets, flags_of);
+  AddQueryCommands(parser, targets, flags_of);
+
+  try {
+    parser.app.parse(argc, argv);
+    if (parser.app.got_subcommand("run")) Check(targets.run.job);
+    if (parser.app.got_subcommand("producer")) Check(targets.producer.job);
+  } catch (const CLI::ParseError& error) {
+    const bool asked = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    if (asked) return parser.app.exit(error);
+    std::fprintf(stderr, "trawl: %s (see --help)\n", error.what());
+    return kExitUsage;
+  }
+
+  Arguments arguments;
+  const SettingFlags& typed = flags[parser.app.get_subcommands().front()];
+  if (!typed.config.empty()) arguments.loader.LoadYaml(typed.config);
+  arguments.loader.LoadEnvironment(environ);
+  for (const auto& [name, values] : typed.values)
+    if (!values.empty()) arguments.loader.SetFlag(name, values);
+  for (const std::string& assignment : typed.kafka) arguments.loader.SetKafka(assignment);
+  Result<Settings> settings = arguments.loader.Finish();
+  if (!settings) return Fail(settings.error());
+  arguments.settings = std::move(*settings);
+  parser.fill(arguments);
+  return arguments;
+}
+
+}  // namespace trawl::ops

@@ -1,0 +1,74 @@
+#pragma once
+// The command line as data: one struct a subcommand, filled by Parse. CLI11 stays in arguments.cc.
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "config/settings.h"
+
+namespace trawl::ops {
+
+/// What makes a job; shared by `run` and `producer`.
+struct JobArguments {
+  std::string source;
+  std::string manifest;
+  std::string model;
+  std::string job;  // empty: generated
+};
+
+struct RunArguments {
+  JobArguments job;
+  std::string db;
+};
+
+struct ProducerArguments {
+  JobArguments job;
+};
+
+struct WorkerArguments {};
+
+struct CollectorArguments {
+  std::string db;
+};
+
+struct StatusArguments {
+  std::string job;  // empty: all jobs
+  std::string db;
+  bool json = false;
+  bool wait = false;
+};
+
+enum class ResultsFormat { kTable, kJson, kCsv };
+
+struct ResultsArguments {
+  std::string job;
+  std::string db;
+  ResultsFormat format = ResultsFormat::kTable;
+  bool failed_only = false;
+  int64_t limit = 0;  // 0: all
+};
+
+struct ClassifyArguments {
+  std::string model;
+  std::vector<std::string> files;
+  bool json = false;
+};
+
+struct SettingsArguments {
+  bool markdown = false;
+};
+
+struct Arguments {
+  std::variant<RunArguments, ProducerArguments, WorkerArguments, CollectorArguments,
+               StatusArguments, ResultsArguments, ClassifyArguments, SettingsArguments>
+      command;
+  Settings settings;
+  SettingsLoader loader;  // knows where each setting came from
+};
+
+/// Parses the command line, the environment and the --config file. Either the arguments, or the
+/// exit code of a process that has already said all there is to say (help, version, usage errors).
+std::variant<Arguments, int> Parse(int argc, const char* const* argv);
+
+}  // namespace trawl::ops

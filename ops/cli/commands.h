@@ -1,0 +1,20 @@
+#pragma once
+// The subcommands, one a file. Each returns the process's exit code and has printed what there is
+// to print: data on standard output, everything else on standard error.
+
+#include "ops/cli/arguments.h"
+#include "ops/cli/signals.h"
+
+namespace trawl::ops {
+
+int Run(const RunArguments& arguments, Settings settings, SignalStops& signals);
+int Produce(const ProducerArguments& arguments, const Settings& settings, SignalStops& signals);
+int Work(const Settings& settings, SignalStops& signals);
+int Collect(const CollectorArguments& arguments, const Settings& settings, SignalStops& signals);
+int PrintStatus(const StatusArguments& arguments, SignalStops& signals);
+int PrintResults(const ResultsArguments& arguments);
+int Classify(const ClassifyArguments& arguments, const Settings& settings);
+int PrintSettings(const SettingsArguments& arguments, const Settings& settings,
+                  const SettingsLoader& loader);
+
+}  // namespace trawl::ops

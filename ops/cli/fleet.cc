@@ -1,0 +1,116 @@
+// `trawl producer`, `trawl worker`, `trawl collector`: one role each, on Kafka.
+
+#include "ops/cli/fleet.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <random>
+
+#include "ops/cli/commands.h"
+#include "ops/cli/exit_code.h"
+#include "ops/cli/job_setup.h"
+#include "ops/cli/text.h"
+#include "producer/producer.h"
+#include "storage/collector/collector.h"
+#include "storage/message_log/kafka_log.h"
+#include "storage/object_store/object_store.h"
+#include "storage/result_store/result_store.h"
+#include "storage/topics.h"
+#include "worker/worker.h"
+
+namespace trawl::ops {
+namespace {
+
+std::string HostName() {
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 && name[0] != '\0' ? name : "worker";
+}
+
+/// A slot's name when there is one: the restarted worker then aborts its own leftover transaction
+/// at once. Else a name that no other live worker can have.
+std::string WorkerName(const Settings& settings) {
+  if (!settings.worker_slot.empty()) return settings.worker_slot;
+  return fmt::format("{}-{:08x}", HostName(), std::random_device()());
+}
+
+/// A drained role is done, whoever asked for the stop; an aborted one was interrupted.
+int Ended(const Status& status, const SignalStops& signals) {
+  if (!status.ok() && status.code() != Code::kCancelled) return Fail(status);
+  return signals.stops().abort.stop_requested() ? kExitInterrupted : kExitDone;
+}
+
+Result<JobRecord> ProduceJob(const ProducerArguments& arguments, const Settings& settings,
+                             StopSignals stop) {
+  TRAWL_ASSIGN(const PreparedJob prepared, PrepareJob(arguments.job, settings));
+  TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
+  TRAWL_ASSIGN(const auto objects, storage::OpenObjectStore(settings));
+  TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));
+  const std::string job_id =
+      arguments.job.job.empty() ? producer::GenerateJobId() : arguments.job.job;
+  std::fprintf(stderr, "Job %s\n", job_id.c_str());
+  return producer::RunProducer({.settings = settings,
+                                .log = *log,
+                                .objects = *objects,
+                                .job_id = job_id,
+                                .spec = prepared.spec,
+                                .prefix = prepared.prefix,
+                                .manifest_path = arguments.job.manifest,
+                                .on_progress = {}},
+                               stop);
+}
+
+Status RunFleetWorker(const Settings& settings, StopSignals stop) {
+  TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
+  TRAWL_ASSIGN(const auto objects, storage::OpenObjectStore(settings));
+  TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));
+  const std::string name = WorkerName(settings);
+  std::fprintf(stderr, "Worker %s serves queue %s\n", name.c_str(), settings.queue.c_str());
+  return worker::RunWorker(
+      {.settings = settings,
+       .log = *log,
+       .objects = *objects,
+       .name = name,
+       .transactional_id = fmt::format("trawl-worker-{}-{}", settings.group, name),
+       .on_progress = {}},
+      stop);
+}
+
+Status RunFleetCollector(const CollectorArguments& arguments, const Settings& settings,
+                         StopSignals stop) {
+  TRAWL_ASSIGN(const auto results, storage::OpenResultStore(arguments.db));
+  TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
+  TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));
+  std::fprintf(stderr, "Collecting into %s\n", arguments.db.c_str());
+  return storage::RunCollector(
+      {.settings = settings, .log = *log, .results = *results, .on_progress = {}}, stop);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<storage::MessageLog>> OpenFleetLog(const Settings& settings) {
+  if (settings.brokers.empty())
+    return Error(Code::kInvalidArgument,
+                 "--brokers is missing (or TRAWL_BROKERS); on one machine, use trawl run");
+  return storage::OpenKafkaLog(settings);
+}
+
+int Produce(const ProducerArguments& arguments, const Settings& settings, SignalStops& signals) {
+  const auto job = ProduceJob(arguments, settings, signals.stops());
+  if (!job) return Fail(job.error());
+  std::fprintf(stderr, "%s: %s enqueued in %s\n", job->job_id.c_str(),
+               Count(job->objects, "object").c_str(), Count(job->batches, "message").c_str());
+  std::fprintf(stdout, "%s\n", job->job_id.c_str());
+  return kExitDone;
+}
+
+int Work(const Settings& settings, SignalStops& signals) {
+  return Ended(RunFleetWorker(settings, signals.stops()), signals);
+}
+
+int Collect(const CollectorArguments& arguments, const Settings& settings, SignalStops& signals) {
+  return Ended(RunFleetCollector(arguments, settings, signals.stops()), signals);
+}
+
+}  // namespace trawl::ops

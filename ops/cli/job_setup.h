@@ -1,0 +1,20 @@
+#pragma once
+// From a command line to a job: shared by `trawl run` and `trawl producer`.
+
+#include "config/records.h"
+#include "config/settings.h"
+#include "ops/cli/arguments.h"
+
+namespace trawl::ops {
+
+/// What is to be enqueued, checked as far as it can be without the log.
+struct PreparedJob {
+  JobSpec spec;
+  std::string prefix;  // of a listing
+};
+
+/// Resolves the source, opens the model package and loads the model once, so that a model that
+/// cannot run is an error here and not a failure row for every object.
+Result<PreparedJob> PrepareJob(const JobArguments& arguments, const Settings& settings);
+
+}  // namespace trawl::ops

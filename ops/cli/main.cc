@@ -1,0 +1,54 @@
+// The one executable: parse, set up logging and signals, hand over to a subcommand.
+
+#include <variant>
+
+#include "ops/cli/arguments.h"
+#include "ops/cli/commands.h"
+#include "ops/cli/signals.h"
+#include "ops/telemetry/log.h"
+
+namespace trawl::ops {
+namespace {
+
+template <class... Functions>
+struct Overloaded : Functions... {
+  using Functions::operator()...;
+};
+
+/// Servers tell what they do; a command that a person waits for shows progress, and logs only what
+/// is wrong.
+std::string LogLevelFor(const Arguments& arguments) {
+  const bool serves = std::holds_alternative<WorkerArguments>(arguments.command) ||
+                      std::holds_alternative<CollectorArguments>(arguments.command);
+  const bool asked_for = arguments.loader.SourceOf("log-level") != "default";
+  return serves || asked_for ? arguments.settings.log_level : "warn";
+}
+
+int Dispatch(const Arguments& arguments) {
+  const Settings& settings = arguments.settings;
+  ConfigureLog(LogLevelFor(arguments), settings.log_format);
+  SignalStops signals(settings.drain_timeout_ms);
+  return std::visit(
+      Overloaded{
+          [&](const RunArguments& command) { return Run(command, settings, signals); },
+          [&](const ProducerArguments& command) { return Produce(command, settings, signals); },
+          [&](const WorkerArguments&) { return Work(settings, signals); },
+          [&](const CollectorArguments& command) { return Collect(command, settings, signals); },
+          [&](const StatusArguments& command) { return PrintStatus(command, signals); },
+          [&](const ResultsArguments& command) { return PrintResults(command); },
+          [&](const ClassifyArguments& command) { return Classify(command, settings); },
+          [&](const SettingsArguments& command) {
+            return PrintSettings(command, settings, arguments.loader);
+          },
+      },
+      arguments.command);
+}
+
+}  // namespace
+}  // namespace trawl::ops
+
+int main(int argc, char** argv) {
+  const auto parsed = trawl::ops::Parse(argc, argv);
+  if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
+  return trawl::ops::Dispatch(std::get<trawl::ops::Arguments>(parsed));
+}

@@ -1,0 +1,36 @@
+#pragma once
+// How a running job shows on standard error: a bar that is redrawn on a terminal, a line now and
+// then elsewhere.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace trawl::ops {
+
+struct Progress {
+  uint64_t enqueued = 0;
+  bool listing = true;  // enqueued may still grow
+  uint64_t done = 0;
+  uint64_t failed = 0;
+  double rate_per_second = 0;
+};
+
+/// One line: "[=====>    ] 150/300 · 2 failed · 92/s · 2 s left".
+std::string FormatProgress(const Progress& progress, int columns);
+
+/// Not thread-safe.
+class ProgressLine {
+ public:
+  ProgressLine();
+  void Show(const Progress& progress);
+  /// Ends the bar's line, so that what follows starts on a line of its own.
+  void Finish();
+
+ private:
+  bool terminal_ = false;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point last_;
+};
+
+}  // namespace trawl::ops

@@ -1,0 +1,220 @@
+// `trawl run`: producer, worker and collector as threads of one process over the embedded log. The
+// log lies beside the database and outlives the process, so the same command after a crash goes on
+// where it was.
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <cstdio>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+
+#include "config/clock.h"
+#include "ops/cli/commands.h"
+#include "ops/cli/exit_code.h"
+#include "ops/cli/job_setup.h"
+#include "ops/cli/progress.h"
+#include "ops/cli/text.h"
+#include "producer/producer.h"
+#include "storage/collector/collector.h"
+#include "storage/message_log/embedded_log.h"
+#include "storage/object_store/object_store.h"
+#include "storage/result_store/result_store.h"
+#include "storage/topics.h"
+#include "worker/worker.h"
+
+namespace trawl::ops {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kProgressInterval{200};
+constexpr int kRunWorkPartitions = 8;  // one process: more would only cost bookkeeping
+
+/// Everything that the three roles share, opened in the order in which it can fail.
+struct Workshop {
+  std::unique_ptr<storage::ResultStore> results;
+  std::unique_ptr<storage::ResultReader> reader;
+  std::unique_ptr<storage::MessageLog> log;
+  std::unique_ptr<storage::ObjectStore> objects;
+};
+
+Result<Workshop> OpenWorkshop(const RunArguments& arguments, const Settings& settings) {
+  Workshop workshop;
+  TRAWL_ASSIGN(workshop.results, storage::OpenResultStore(arguments.db));
+  TRAWL_ASSIGN(workshop.reader, storage::OpenResultReader(arguments.db));
+  TRAWL_ASSIGN(workshop.log, storage::OpenEmbeddedLog(arguments.db + ".log"));
+  TRAWL_ASSIGN(workshop.objects, storage::OpenObjectStore(settings));
+  TRAWL_TRY(workshop.log->EnsureTopics(storage::TopicSpecs(settings)));
+  return workshop;
+}
+
+bool SameWork(const JobSpec& a, const JobSpec& b) {
+  return a.source == b.source && a.model.digest == b.model.digest &&
+         a.model.preprocess_digest == b.model.preprocess_digest && a.top_k == b.top_k;
+}
+
+/// Without --job: the unfinished job of the same command, so that repeating a command after a crash
+/// repairs it; else a fresh name.
+Result<std::string> ChooseJob(const RunArguments& arguments, const PreparedJob& prepared,
+                              Workshop& workshop) {
+  if (!arguments.job.job.empty()) return arguments.job.job;
+  std::string unfinished;
+  TRAWL_TRY(producer::ForEachJob(*workshop.log, [&](const JobRecord& job) {
+    if (!SameWork(job.spec, prepared.spec) ||
+        job.input != producer::InputName(prepared.prefix, arguments.job.manifest))
+      return;
+    const auto status = workshop.reader->Job(job.job_id);
+    unfinished = status && status->state == "complete" ? "" : job.job_id;
+  }));
+  if (unfinished.empty()) return producer::GenerateJobId();
+  fmt::print(stderr, "Going on with unfinished job {}\n", unfinished);
+  return unfinished;
+}
+
+/// The three roles and the first failure among them.
+class Crew {
+ public:
+  Crew(const Settings& settings, Workshop& workshop, const PreparedJob& prepared,
+       const std::string& job_id, const std::string& manifest)
+      : settings_(settings), workshop_(workshop) {
+    Start([=, this](StopSignals stop) {
+      const producer::ProducerOptions options{.settings = settings_,
+                                              .log = *workshop_.log,
+                                              .objects = *workshop_.objects,
+                                              .job_id = job_id,
+                                              .spec = prepared.spec,
+                                              .prefix = prepared.prefix,
+                                              .manifest_path = manifest,
+                                              .on_progress = {}};
+      const auto job = producer::RunProducer(options, stop);
+      return job ? OkStatus() : job.error();
+    });
+    Start([this](StopSignals stop) {
+      return worker::RunWorker({.settings = settings_,
+                                .log = *workshop_.log,
+                                .objects = *workshop_.objects,
+                                .name = "run",
+                                .transactional_id = "trawl-run",
+                                .on_progress = {}},
+                               stop);
+    });
+    Start([this](StopSignals stop) {
+      return storage::RunCollector({.settings = settings_,
+                                    .log = *workshop_.log,
+                                    .results = *workshop_.results,
+                                    .on_progress = {}},
+                                   stop);
+    });
+  }
+
+  /// Lets the roles finish what they hold (or drop it), and waits for them.
+  void Stop(bool abort) {
+    drain_.request_stop();
+    if (abort) abort_.request_stop();
+    threads_.clear();
+  }
+
+  void Abort() { abort_.request_stop(); }
+
+  /// kOk while nobody has failed.
+  Status failure() const {
+    const std::lock_guard lock(mutex_);
+    return failure_;
+  }
+
+ private:
+  void Start(std::function<Status(StopSignals)> role) {
+    threads_.emplace_back([this, role = std::move(role)] {
+      const Status status = role({drain_.get_token(), abort_.get_token()});
+      const std::lock_guard lock(mutex_);
+      if (!status.ok() && failure_.ok()) failure_ = status;
+    });
+  }
+
+  const Settings& settings_;
+  Workshop& workshop_;
+  std::stop_source drain_, abort_;
+  mutable std::mutex mutex_;
+  Status failure_;                     // guarded by mutex_
+  std::vector<std::jthread> threads_;  // last: they use all of the above
+};
+
+/// Shows progress until the job is complete, a role fails, or a person interrupts.
+Result<storage::JobStatus> Watch(const std::string& job_id, Workshop& workshop, const Crew& crew,
+                                 const SignalStops& signals) {
+  ProgressLine line;
+  Result<storage::JobStatus> status = Error(Code::kCancelled, "interrupted");
+  while (true) {
+    const bool stopping = !crew.failure().ok() || signals.interrupted();
+    auto seen = workshop.reader->Job(job_id);
+    if (seen) {
+      line.Show({seen->enqueued, seen->state == "listing", seen->done, seen->failed,
+                 seen->rate_per_second});
+      if (seen->state == "complete") {
+        status = std::move(seen);
+        break;
+      }
+    }
+    if (stopping) break;
+    SystemClock().SleepFor(kProgressInterval, signals.stops().drain);
+  }
+  line.Finish();
+  return status;
+}
+
+/// Objects of the job that have ended; 0 before anything is known of it.
+uint64_t Ended(const Result<storage::JobStatus>& job) { return job ? job->done + job->failed : 0; }
+
+void PrintSummary(const storage::JobStatus& job, uint64_t ended_before, const std::string& db,
+                  double elapsed_s) {
+  const uint64_t ended = job.done + job.failed - ended_before;
+  const std::string counts = fmt::format("{}: {} classified, {} failed", job.job_id,
+                                         Count(job.done, "object"), job.failed);
+  if (job.enqueued == 0)
+    fmt::print(stderr, "{}: the source holds no objects\n", job.job_id);
+  else if (ended == 0)
+    fmt::print(stderr, "{}; the job was complete already\n", counts);
+  else
+    fmt::print(stderr, "{}; {} in {} ({:.0f}/s)\n", counts, Count(ended, "object"),
+               FormatDuration(elapsed_s), static_cast<double>(ended) / std::max(elapsed_s, 1e-3));
+  fmt::print(stderr, "Results: trawl results {} --db {}\n", job.job_id, db);
+}
+
+}  // namespace
+
+int Run(const RunArguments& arguments, Settings settings, SignalStops& signals) {
+  // Whoever typed the command may read what it names; the allow-list is for workers that strangers
+  // can send work to.
+  if (settings.allow_root.empty()) settings.allow_root = {"/"};
+  settings.work_partitions = std::min(settings.work_partitions, kRunWorkPartitions);
+
+  const auto started = SystemClock().Now();
+  const auto prepared = PrepareJob(arguments.job, settings);
+  if (!prepared) return Fail(prepared.error());
+  auto workshop = OpenWorkshop(arguments, settings);
+  if (!workshop) return Fail(workshop.error());
+  const auto job_id = ChooseJob(arguments, *prepared, *workshop);
+  if (!job_id) return Fail(job_id.error());
+  fmt::print(stderr, "Job {}\n", *job_id);
+  const uint64_t ended_before = Ended(workshop->reader->Job(*job_id));
+
+  Crew crew(settings, *workshop, *prepared, *job_id, arguments.job.manifest);
+  const auto job = Watch(*job_id, *workshop, crew, signals);
+  const std::stop_callback second_signal(signals.stops().abort, [&crew] { crew.Abort(); });
+  crew.Stop(/*abort=*/!crew.failure().ok());
+  // Also when the job is complete: the producer may have found that the command means another job.
+  if (const Status failure = crew.failure(); !failure.ok() && failure.code() != Code::kCancelled)
+    return Fail(failure);
+  if (!job) {
+    std::fprintf(stderr, "Interrupted; the same command with --job %s goes on from here.\n",
+                 job_id->c_str());
+    return kExitInterrupted;
+  }
+  PrintSummary(*job, ended_before, arguments.db,
+               std::chrono::duration<double>(SystemClock().Now() - started).count());
+  return job->failed > 0 ? kExitSomeFailed : kExitDone;
+}
+
+}  // namespace trawl::ops

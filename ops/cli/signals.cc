@@ -1,0 +1,62 @@
+#include "ops/cli/signals.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "config/check.h"
+#include "config/clock.h"
+
+namespace trawl::ops {
+namespace {
+
+// A handler and a pipe, not a blocked mask and sigwait: OpenBLAS starts threads before main, and
+// whatever thread has the signal unblocked would take the default action, which is to die.
+int signal_pipe[2] = {-1, -1};
+
+void HandleStopSignal(int) {
+  const char byte = 0;
+  // Nothing can be done about a full pipe, and nothing needs to be: a signal is pending already.
+  [[maybe_unused]] const ssize_t written = write(signal_pipe[1], &byte, 1);
+}
+
+/// True when a signal arrived within `timeout_ms`.
+bool WaitForSignal(int timeout_ms) {
+  pollfd readable{signal_pipe[0], POLLIN, 0};
+  char byte = 0;
+  return poll(&readable, 1, timeout_ms) > 0 && read(signal_pipe[0], &byte, 1) == 1;
+}
+
+}  // namespace
+
+SignalStops::SignalStops(int64_t drain_timeout_ms) {
+  CHECK(signal_pipe[0] == -1);  // one a process
+  CHECK(pipe2(signal_pipe, O_CLOEXEC | O_NONBLOCK) == 0);
+  struct sigaction action {};
+  action.sa_handler = HandleStopSignal;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // a closed connection is an error code, not a death
+  receiver_ = std::jthread(
+      [this, drain_timeout_ms](std::stop_token stop) { Receive(stop, drain_timeout_ms); });
+}
+
+SignalStops::~SignalStops() = default;
+
+void SignalStops::Receive(std::stop_token stop, int64_t drain_timeout_ms) {
+  constexpr int kTickMs = 50;  // how long the destructor may have to wait
+  std::chrono::steady_clock::time_point deadline;
+  while (!stop.stop_requested()) {
+    if (WaitForSignal(kTickMs)) {
+      if (drain_.stop_requested()) abort_.request_stop();
+      deadline = SystemClock().Now() + std::chrono::milliseconds(drain_timeout_ms);
+      drain_.request_stop();
+    }
+    if (drain_.stop_requested() && SystemClock().Now() > deadline) abort_.request_stop();
+  }
+}
+
+}  // namespace trawl::ops

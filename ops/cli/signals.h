@@ -1,0 +1,31 @@
+#pragma once
+// SIGTERM and SIGINT become the two stop signals of config/stop.h.
+
+#include <memory>
+#include <stop_token>
+#include <thread>
+
+#include "config/stop.h"
+
+namespace trawl::ops {
+
+/// Make one in main, and only one. The first signal drains; the second aborts; so does a drain that
+/// takes longer than its deadline.
+class SignalStops {
+ public:
+  explicit SignalStops(int64_t drain_timeout_ms);
+  ~SignalStops();
+
+  StopSignals stops() const { return {drain_.get_token(), abort_.get_token()}; }
+  /// True once a person or an orchestrator asked the process to stop.
+  bool interrupted() const { return drain_.stop_requested(); }
+
+ private:
+  void Receive(std::stop_token stop, int64_t drain_timeout_ms);
+
+  std::stop_source drain_;
+  std::stop_source abort_;
+  std::jthread receiver_;
+};
+
+}  // namespace trawl::ops

@@ -1,0 +1,138 @@
+// `trawl status`: how far jobs are, read from the database that the collector writes.
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "config/clock.h"
+#include "config/json_writer.h"
+#include "ops/cli/commands.h"
+#include "ops/cli/exit_code.h"
+#include "ops/cli/progress.h"
+#include "ops/cli/text.h"
+#include "ops/telemetry/log.h"
+#include "storage/result_store/result_store.h"
+
+namespace trawl::ops {
+namespace {
+
+using std::chrono::milliseconds;
+using storage::JobStatus;
+
+constexpr milliseconds kPollInterval{250};
+// --wait gives the collector this long to hear of a job that was submitted a moment ago.
+constexpr std::chrono::seconds kAppearTimeout{30};
+
+/// Shares of the stages in the time that the job's objects spent in them; they say where more hands
+/// would help.
+struct BusyShares {
+  double download = 0, decode = 0, infer = 0;
+};
+
+BusyShares SharesOf(const StageTimings& busy) {
+  const double total = busy.download_ms + busy.decode_ms + busy.infer_ms;
+  if (total <= 0) return {};
+  return {busy.download_ms / total, busy.decode_ms / total, busy.infer_ms / total};
+}
+
+JsonObject StatusJson(const JobStatus& job) {
+  const BusyShares shares = SharesOf(job.busy);
+  JsonObject json;
+  json["job"] = job.job_id;
+  json["state"] = job.state;
+  PutText(json, "source", job.source);
+  json["model"] = job.model_name;
+  json["model_digest"] = job.model_digest;
+  json["enqueued"] = job.enqueued;
+  json["done"] = job.done;
+  json["failed"] = job.failed;
+  json["rate_per_second"] = job.rate_per_second;
+  json["eta_seconds"] = job.eta_seconds ? JsonObject(*job.eta_seconds) : nullptr;
+  json["busy_share"] = {
+      {"download", shares.download}, {"decode", shares.decode}, {"infer", shares.infer}};
+  return json;
+}
+
+void PrintJob(const JobStatus& job) {
+  const BusyShares shares = SharesOf(job.busy);
+  fmt::print("job        {}\n", EscapeForTerminal(job.job_id));
+  fmt::print("state      {}\n", job.state);
+  fmt::print("source     {}\n", EscapeForTerminal(job.source));
+  fmt::print("model      {} ({:.12})\n", EscapeForTerminal(job.model_name), job.model_digest);
+  fmt::print("enqueued   {}{}\n", job.enqueued, job.state == "listing" ? "+ (still listing)" : "");
+  fmt::print("done       {}\n", job.done);
+  fmt::print("failed     {}\n", job.failed);
+  fmt::print("rate       {:.1f}/s\n", job.rate_per_second);
+  if (job.eta_seconds) fmt::print("left       {}\n", FormatDuration(*job.eta_seconds));
+  fmt::print("busy       download {:.0f} %, decode {:.0f} %, infer {:.0f} %\n",
+             100 * shares.download, 100 * shares.decode, 100 * shares.infer);
+}
+
+void PrintJobs(const std::vector<JobStatus>& jobs) {
+  std::vector<std::vector<std::string>> rows;
+  for (const JobStatus& job : jobs)
+    rows.push_back({EscapeForTerminal(job.job_id), job.state, std::to_string(job.enqueued),
+                    std::to_string(job.done), std::to_string(job.failed),
+                    fmt::format("{:.1f}", job.rate_per_second), EscapeForTerminal(job.model_name)});
+  fmt::print("{}", FormatTable({"JOB", "STATE", "ENQUEUED", "DONE", "FAILED", "RATE/S", "MODEL"},
+                               rows, {false, false, true, true, true, true, false}));
+}
+
+/// The database may not exist yet either: the collector makes it.
+Result<JobStatus> ReadJob(const StatusArguments& arguments) {
+  TRAWL_ASSIGN(const auto reader, storage::OpenResultReader(arguments.db));
+  return reader->Job(arguments.job);
+}
+
+Result<JobStatus> WaitForJob(const StatusArguments& arguments, const SignalStops& signals) {
+  const auto give_up = SystemClock().Now() + kAppearTimeout;
+  ProgressLine line;
+  while (true) {
+    auto job = ReadJob(arguments);
+    const bool missing = !job && job.error().code() == Code::kNotFound;
+    if (!job && (!missing || SystemClock().Now() > give_up)) return job;
+    if (job)
+      line.Show(
+          {job->enqueued, job->state == "listing", job->done, job->failed, job->rate_per_second});
+    const bool complete = job && job->state == "complete";
+    if (complete || !SystemClock().SleepFor(kPollInterval, signals.stops().drain)) {
+      line.Finish();
+      if (complete) return job;
+      return Error(Code::kCancelled, "interrupted before job {} was complete", arguments.job);
+    }
+  }
+}
+
+int FailJob(const Status& status) {
+  const int code = Fail(status);
+  return status.code() == Code::kNotFound ? kExitNoSuchJob : code;
+}
+
+int PrintAllJobs(const StatusArguments& arguments) {
+  const auto reader = storage::OpenResultReader(arguments.db);
+  if (!reader) return Fail(reader.error());
+  const auto jobs = (*reader)->Jobs();
+  if (!jobs) return Fail(jobs.error());
+  if (!arguments.json) PrintJobs(*jobs);
+  for (const JobStatus& job : *jobs)
+    if (arguments.json) fmt::print("{}\n", Dump(StatusJson(job)));
+  return kExitDone;
+}
+
+}  // namespace
+
+int PrintStatus(const StatusArguments& arguments, SignalStops& signals) {
+  if (arguments.job.empty() && arguments.wait)
+    return Fail(Status(Code::kInvalidArgument, "--wait needs a JOB"));
+  if (arguments.job.empty()) return PrintAllJobs(arguments);
+  const auto job = arguments.wait ? WaitForJob(arguments, signals) : ReadJob(arguments);
+  if (!job) return FailJob(job.error());
+  if (arguments.json)
+    fmt::print("{}\n", Dump(StatusJson(*job)));
+  else
+    PrintJob(*job);
+  return kExitDone;
+}
+
+}  // namespace trawl::ops
