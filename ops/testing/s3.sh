@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# A real S3 server that checks signatures (s3proxy, on a local folder): its jars come from Maven Central.
+# A real S3 server that checks signatures (s3proxy, on a local folder). Its jars come from Maven
+# Central.
 #
 #   s3.sh                    fetches the jars unless they are there already, and prints their folder
-#   s3.sh start DIR [PORT]   starts a server on 127.0.0.1:PORT (default 9000) that keeps its buckets in DIR
+#   s3.sh start DIR [PORT]   starts a server on 127.0.0.1:PORT (default 9000), its buckets in DIR
 #   s3.sh stop DIR           stops that server
 #
-# Access key and secret key: $S3_ACCESS_KEY and $S3_SECRET_KEY, or "trawl" and "trawl-secret". Objects must be put
-# through its API: files laid into the folder by hand are not objects.
-# Jars are kept in ${XDG_CACHE_HOME:-~/.cache}/trawl/s3proxy-<version>. Needs Java 11 or later and, to fetch, Maven.
+# Access key and secret key: $S3_ACCESS_KEY and $S3_SECRET_KEY, or "trawl" and "trawl-secret".
+# Objects must be put through its API: files laid into the folder by hand are not objects.
+# With S3_VIRTUAL_HOST=localhost buckets are named by the host alone: photos.localhost.
+# Jars are kept in ${XDG_CACHE_HOME:-~/.cache}/trawl/s3proxy-<version>. Needs Java 11 or later and,
+# to fetch, Maven.
 set -euo pipefail
 
 S3PROXY_VERSION=2.6.0
@@ -19,15 +22,20 @@ write_pom() {
   cat >"$1" <<POM
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
-  <groupId>trawl.testing</groupId><artifactId>s3</artifactId><version>1</version><packaging>pom</packaging>
+  <groupId>trawl.testing</groupId><artifactId>s3</artifactId><version>1</version>
+  <packaging>pom</packaging>
   <dependencies>
-    <dependency><groupId>org.gaul</groupId><artifactId>s3proxy</artifactId><version>$S3PROXY_VERSION</version></dependency>
+    <dependency>
+      <groupId>org.gaul</groupId><artifactId>s3proxy</artifactId>
+      <version>$S3PROXY_VERSION</version>
+    </dependency>
   </dependencies>
 </project>
 POM
 }
 
-# The marker is written last, so that a download that was cut short is taken up again; the lock keeps two apart.
+# The marker is written last, so that a download that was cut short is taken up again; the lock
+# keeps two apart.
 fetch() {
   [[ -f $LIBS/.complete ]] && return
   command -v mvn >/dev/null || die "Maven is missing: apt-get install maven"
@@ -39,7 +47,8 @@ fetch() {
   pom=$(mktemp -d)
   write_pom "$pom/pom.xml"
   (cd "$pom" && mvn -B -q dependency:copy-dependencies -DincludeScope=runtime \
-      -DoutputDirectory="$LIBS" 1>&2) || die "fetching s3proxy $S3PROXY_VERSION with Maven did not work"
+      -DoutputDirectory="$LIBS" 1>&2) ||
+    die "fetching s3proxy $S3PROXY_VERSION with Maven did not work"
   rm -r "$pom"
   [[ -f $LIBS/s3proxy-$S3PROXY_VERSION.jar ]] || die "Maven left no server in $LIBS"
   touch "$LIBS/.complete"
@@ -52,6 +61,7 @@ s3proxy.endpoint=http://127.0.0.1:$3
 s3proxy.authorization=aws-v2-or-v4
 s3proxy.identity=${S3_ACCESS_KEY:-trawl}
 s3proxy.credential=${S3_SECRET_KEY:-trawl-secret}
+${S3_VIRTUAL_HOST:+s3proxy.virtual-host=$S3_VIRTUAL_HOST}
 jclouds.provider=filesystem-nio2
 jclouds.filesystem.basedir=$2
 jclouds.identity=unused
@@ -70,13 +80,15 @@ start() {
   fi
   if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then die "port $port is in use"; fi
   write_properties "$dir/s3proxy.properties" "$dir/data" "$port"
-  # UTF-8, or Java cannot name files beyond ASCII. A session of its own: Ctrl-C in this terminal must not stop the server.
-  LC_ALL=C.UTF-8 setsid java -Xmx256m -cp "$LIBS/*" org.gaul.s3proxy.Main --properties "$dir/s3proxy.properties" \
-    >"$dir/server.log" 2>&1 </dev/null 9>&- &
+  # UTF-8, or Java cannot name files beyond ASCII. A session of its own: Ctrl-C in this terminal
+  # must not stop the server.
+  LC_ALL=C.UTF-8 setsid java -Xmx256m -cp "$LIBS/*" org.gaul.s3proxy.Main \
+    --properties "$dir/s3proxy.properties" >"$dir/server.log" 2>&1 </dev/null 9>&- &
   echo $! >"$dir/pid"
   for _ in $(seq 300); do
     if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-      echo "s3proxy $S3PROXY_VERSION serves http://127.0.0.1:$port (process $(<"$dir/pid"), log $dir/server.log)"
+      echo "s3proxy $S3PROXY_VERSION serves http://127.0.0.1:$port" \
+        "(process $(<"$dir/pid"), log $dir/server.log)"
       return
     fi
     kill -0 "$(<"$dir/pid")" 2>/dev/null || break

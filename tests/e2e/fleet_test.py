@@ -1,0 +1,161 @@
+"""The fleet on a real broker and a real S3 server: a thousand keys, kill -9 in the middle."""
+
+import json
+import signal
+import unittest
+
+import s3_client
+import trawl_e2e as e2e
+
+KEYS = 1000
+
+
+class FleetTest(e2e.EndToEndTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = e2e.Broker()
+        cls.addClassCleanup(cls.broker.close)
+        cls.s3 = s3_client.S3Server()
+        cls.addClassCleanup(cls.s3.close)
+        pictures = e2e.sample_pictures()
+        cls.keys = [f"fleet/{i % 7}/{i:04} +%&ü.jpg" for i in range(KEYS)]
+        for i, key in enumerate(cls.keys):
+            cls.s3.put(key, pictures[i % len(pictures)])
+
+    def setUp(self):
+        super().setUp()
+        self.log = open(self.dir / "log.txt", "ab")
+        self.addCleanup(self.log.close)
+        self.job = self.id().rsplit(".", 1)[-1].removeprefix("test_")
+        # A queue and a group of its own for each test; few partitions keep the broker light.
+        self.env = self.s3.environment | {
+            "TRAWL_BROKERS": self.broker.address,
+            "TRAWL_QUEUE": self.job,
+            "TRAWL_GROUP": self.job,
+            "TRAWL_WORK_PARTITIONS": "12",
+            "TRAWL_SESSION_TIMEOUT_MS": "6000",
+            "TRAWL_TRANSACTION_TIMEOUT_MS": "10000",
+            "TRAWL_SESSIONS": "1",
+            "TRAWL_DECODE_THREADS": "1",
+        }
+
+    def start(self, *arguments):
+        process = e2e.start(*arguments, env=self.env, log=self.log)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def start_worker(self):
+        return self.start("worker", "--allow-root", e2e.SAMPLE)
+
+    def produce(self, *extra):
+        return e2e.trawl(
+            "producer",
+            "s3://photos/fleet/",
+            "--model",
+            e2e.MODEL,
+            "--job",
+            self.job,
+            *extra,
+            env=self.env,
+        )
+
+    def status(self):
+        done = e2e.trawl("status", self.job, "--db", self.db, "--json")
+        return (
+            json.loads(done.stdout)
+            if done.returncode == 0
+            else {"done": 0, "failed": 0, "state": "unknown"}
+        )
+
+    def assert_exactly_once(self, keys):
+        waited = e2e.trawl("status", self.job, "--db", self.db, "--wait", timeout=180)
+        self.assertEqual(
+            waited.returncode, 0, waited.stderr + (self.dir / "log.txt").read_text()[-3000:]
+        )
+        self.assert_each_key_once(self.job, keys)
+        # An independent reader of the committed topic saw the same.
+        records = [json.loads(value) for _, value in self.broker.committed_records("trawl.results")]
+        topic = [record["key"] for record in records if record["job"] == self.job]
+        self.assertEqual(sorted(topic), sorted(keys))
+
+    def test_three_workers_and_a_thousand_keys(self):
+        collector = self.start("collector", "--db", self.db)
+        workers = [self.start_worker() for _ in range(3)]
+        produced = self.produce()
+        self.assertEqual(produced.returncode, 0, produced.stderr)
+        self.assertEqual(produced.stdout.strip(), self.job)
+        self.assert_exactly_once(self.keys)
+        self.assertEqual(self.status()["failed"], 0)
+        for process in (*workers, collector):
+            process.send_signal(signal.SIGTERM)
+        for process in (*workers, collector):
+            self.assertEqual(
+                process.wait(timeout=30), 0, (self.dir / "log.txt").read_text()[-3000:]
+            )
+
+    def test_kill_9_of_workers_and_collector_changes_nothing(self):
+        self.env["TRAWL_BATCH_KEYS"] = "8"
+        collector = self.start("collector", "--db", self.db)
+        workers = [self.start_worker() for _ in range(3)]
+        self.assertEqual(self.produce().returncode, 0)
+        e2e.wait_until(lambda: self.status()["done"] > 50, "the first results")
+        workers[0].kill()
+        collector.kill()
+        collector.wait()
+        self.start("collector", "--db", self.db)
+        e2e.wait_until(lambda: self.status()["done"] > 300, "more results", timeout=120)
+        workers[1].kill()
+        self.start_worker()
+        self.assert_exactly_once(self.keys)
+
+    def test_a_second_producer_run_adds_nothing_and_another_spec_is_refused(self):
+        self.start("collector", "--db", self.db)
+        self.start_worker()
+        self.assertEqual(self.produce().returncode, 0)
+        self.assertEqual(self.produce().returncode, 0)
+        self.assert_exactly_once(self.keys)
+        self.assert_clean_error(self.produce("--top-k", "3"), 2, "top_k|top-k")
+
+    def test_a_worker_reads_nothing_outside_its_roots(self):
+        self.start("collector", "--db", self.db)
+        self.start_worker()
+        outside = self.dir / "outside"
+        outside.mkdir()
+        (outside / "picture.jpg").write_bytes(e2e.sample_pictures()[0].read_bytes())
+        produced = e2e.trawl(
+            "producer", outside, "--model", e2e.MODEL, "--job", self.job, env=self.env
+        )
+        self.assertEqual(produced.returncode, 0, produced.stderr)
+        waited = e2e.trawl("status", self.job, "--db", self.db, "--wait")
+        self.assertEqual(waited.returncode, 0, waited.stderr)
+        failures = e2e.query(
+            self.db, "SELECT key, code, message FROM failures WHERE job = ?", self.job
+        )
+        self.assertEqual([row[:2] for row in failures], [("picture.jpg", "forbidden")])
+        self.assertIn("allow-root", failures[0][2])
+
+    def test_a_malformed_message_is_one_failure_and_the_partition_goes_on(self):
+        self.start("collector", "--db", self.db)
+        self.assertEqual(self.produce().returncode, 0)
+        topic = f"trawl.work.{self.job}"
+        e2e.subprocess.run(
+            ["kcat", "-P", "-b", self.broker.address, "-t", topic, "-p", "0"],
+            input=b"{not json\n",
+            check=True,
+            timeout=60,
+        )
+        self.start_worker()
+        self.assert_exactly_once(self.keys)
+        e2e.wait_until(
+            lambda: any(
+                topic in value
+                for _, value in self.broker.committed_records("trawl.results")
+                if json.loads(value)["job"] != self.job
+            ),
+            "the failure record",
+        )
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

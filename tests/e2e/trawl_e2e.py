@@ -1,0 +1,195 @@
+"""What the end-to-end tests share: the executable, a real broker, and an oracle of their own.
+
+The tests run the very executable that users run, and judge it from outside: the keys they made
+themselves, SQLite read with Python's own module, the topic read with kcat. Nothing here skips: what
+is missing fails, by name.
+"""
+
+import os
+import pathlib
+import shutil
+import socket
+import sqlite3
+import subprocess
+import tempfile
+import time
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+TRAWL = os.environ.get("TRAWL_EXECUTABLE", str(SOURCE / "build" / "trawl"))
+SAMPLE = SOURCE / "ops" / "sample"
+BUCKET = SAMPLE / "bucket"
+MODEL = SAMPLE / "model-onnx"
+TIMEOUT_S = 120  # no single command of these tests needs a tenth of it
+
+
+def environment(extra=None):
+    """The environment without anything that could sign, configure or colour."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "TRAWL_"))}
+    clean.update(extra or {})
+    return clean
+
+
+def trawl(*arguments, env=None, stdin=None, timeout=TIMEOUT_S):
+    """Runs trawl to its end. Returns the CompletedProcess with text output."""
+    return subprocess.run(
+        [TRAWL, *map(str, arguments)],
+        env=environment(env),
+        input=stdin,
+        timeout=timeout,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
+def start(*arguments, env=None, log=subprocess.DEVNULL):
+    """Starts trawl in the background."""
+    return subprocess.Popen(
+        [TRAWL, *map(str, arguments)],
+        env=environment(env),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_until(condition, what, timeout=60):
+    """Polls `condition` until it is true; fails naming `what` at the deadline."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {timeout} s")
+        time.sleep(0.05)
+
+
+def query(db, sql, *parameters):
+    connection = sqlite3.connect(f"file:{db}?mode=ro", uri=True, timeout=30)
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    finally:
+        connection.close()
+
+
+def query_or_nothing(db, sql):
+    """As query, for a database that may not be there yet."""
+    try:
+        return query(db, sql)
+    except sqlite3.OperationalError:
+        return []
+
+
+def sample_pictures():
+    """The good pictures of the sample bucket."""
+    broken = broken_keys()
+    files = sorted(p for p in BUCKET.rglob("*") if p.is_file())
+    return [p for p in files if p.relative_to(BUCKET).as_posix() not in broken]
+
+
+def truth():
+    """key -> class name, or "broken"."""
+    lines = (SAMPLE / "truth.tsv").read_text().splitlines()
+    return dict(
+        line.split("\t")[:2] for line in lines if line and not line.startswith(("#", "key\t"))
+    )
+
+
+def broken_keys():
+    return {key for key, name in truth().items() if name == "broken"}
+
+
+class EndToEndTest(unittest.TestCase):
+    """A scratch folder for each test, and the assertion that matters most."""
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="trawl-e2e-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.db = self.dir / "results.sqlite"
+
+    def assert_each_key_once(self, job, keys):
+        """Every key of the test's own list has exactly one row, and no other key has any."""
+        counts = dict(
+            query(
+                self.db,
+                "SELECT key, count(*) FROM (SELECT key FROM top1 WHERE job = ?1 UNION ALL "
+                "SELECT key FROM failures WHERE job = ?1) GROUP BY key",
+                job,
+            )
+        )
+        keys = set(keys)
+        self.assertEqual(sorted(keys - counts.keys())[:5], [], "missing keys")
+        self.assertEqual(sorted(counts.keys() - keys)[:5], [], "keys that nobody asked for")
+        self.assertEqual(
+            [key for key, count in counts.items() if count != 1][:5], [], "doubled keys"
+        )
+
+    def assert_clean_error(self, done, exit_code, pattern):
+        """One line for people: no stack trace, no crash, the right exit code."""
+        self.assertEqual(done.returncode, exit_code, done.stderr)
+        self.assertRegex(done.stderr, pattern)
+        for noise in (
+            "terminate called",
+            "Traceback",
+            "Aborted",
+            "Segmentation",
+            "check does not hold",
+        ):
+            self.assertNotIn(noise, done.stderr)
+        errors = [line for line in done.stderr.splitlines() if line.startswith("trawl: ")]
+        self.assertEqual(len(errors), 1, done.stderr)
+
+
+class Broker:
+    """A real Kafka broker of this test's own, started with the script that users have."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="trawl-broker-")
+        self.port = free_port()
+        self.script = SOURCE / "ops" / "testing" / "kafka.sh"
+        subprocess.run(
+            [self.script, "start", self.dir, str(self.port)],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=120,
+        )
+        self.address = f"127.0.0.1:{self.port}"
+
+    def close(self):
+        subprocess.run(
+            [self.script, "stop", self.dir], check=False, stdout=subprocess.DEVNULL, timeout=60
+        )
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def committed_records(self, topic):
+        """All records of a topic that a read_committed consumer sees, by kcat: (key, value)."""
+        done = subprocess.run(
+            [
+                "kcat",
+                "-C",
+                "-b",
+                self.address,
+                "-t",
+                topic,
+                "-e",
+                "-q",
+                "-f",
+                "%k\t%s\n",
+                "-X",
+                "isolation.level=read_committed",
+                "-X",
+                "auto.offset.reset=earliest",
+            ],
+            check=True,
+            timeout=TIMEOUT_S,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return [tuple(line.split("\t", 1)) for line in done.stdout.splitlines()]
