@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From nothing to answers: installs the packages, builds Trawl, classifies the sample bucket and
-# shows the results. For Debian 12 and Ubuntu 24.04; as root, or with sudo. Run it twice if you like.
+# shows the results. For Debian 12 and Ubuntu 24.04; as root, or with sudo.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"

@@ -54,7 +54,8 @@ BANS = [
     # GoogleTest owns its environments.
     Ban(r"\bnew\s+[A-Za-z_:]+", "std::make_unique, or a container",
         unless=r"_ptr<|\breset\(|\bAddGlobalTestEnvironment\(", in_comments=False),
-    Ban(r"(?<!= )(?<!operator )\bdelete\b", "an owner that frees in its destructor", in_comments=False),
+    Ban(r"(?<!= )(?<!operator )\bdelete\b", "an owner that frees in its destructor",
+        in_comments=False),
     Ban(r"\bsleep_(for|until)\b|\bu?sleep\(", "the Clock of config/clock.h",
         allowed=("config/clock",), in_comments=False),
     Ban(r"catch \(\.\.\.\)", "the exception type that the library throws"),
