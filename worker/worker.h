@@ -1,5 +1,6 @@
 #pragma once
-// The worker: consume work batches, download, decode, infer, publish. Stateless: kill -9 loses nothing but time.
+// The worker: consume work batches, download, decode, infer, publish. Stateless: kill -9 loses
+// nothing but time.
 
 #include <functional>
 #include <memory>
@@ -12,7 +13,8 @@
 
 namespace trawl::worker {
 
-/// Busy time of the stages so far and counts, for progress lines and status. A snapshot; fields only grow.
+/// Busy time of the stages so far and counts, for progress lines and status. A snapshot; fields
+/// only grow.
 struct WorkerStats {
   uint64_t batches = 0, succeeded = 0, failed = 0, transactions = 0, aborted_transactions = 0;
   double download_busy_s = 0, decode_busy_s = 0, infer_busy_s = 0, publish_busy_s = 0;

@@ -1,0 +1,298 @@
+// Goal: every enqueued key ends in exactly one committed record, whatever happens to the worker.
+// Method: real pictures (some broken), the sample model, a real embedded log; workers that are
+// stopped, doubled, and refused their commits.
+
+#include "worker/worker.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <set>
+
+#include "ops/telemetry/log.h"
+#include "storage/topics.h"
+#include "tests/unit/worker/faulty_log.h"
+#include "tests/unit/worker/gated_store.h"
+#include "tests/unit/worker/worker_world.h"
+#include "worker/limits.h"
+
+namespace trawl::worker {
+namespace {
+
+using ::testing::HasSubstr;
+
+class WorkerTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() { ops::ConfigureLog("error", "text"); }
+
+  /// Runs until each key has its record, and no more come.
+  void FinishWith(storage::MessageLog& log, size_t count) {
+    RunningWorker worker(world_, "finisher", log, *world_.objects);
+    EXPECT_TRUE(world_.WaitForResults(count));
+    const Status drained = worker.Drain();
+    EXPECT_TRUE(drained.ok()) << drained.message();
+  }
+  void Finish(size_t count) { FinishWith(*world_.log, count); }
+
+  const ObjectError& ErrorOf(const ResultRecord& record) {
+    return std::get<ObjectError>(record.outcome);
+  }
+
+  WorkerWorld world_;
+};
+
+TEST_F(WorkerTest, EveryKeyGetsOneRecordAndABrokenOneFailsAlone) {
+  const auto keys = world_.WritePictures(100);
+  world_.Enqueue(keys);
+  Finish(keys.size());
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, StoppedAtRandomPointsAndStartedAgainItDoublesAndLosesNothing) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto keys = world_.WritePictures(500);
+  world_.Enqueue(keys);
+  for (int round = 0; round < 6; ++round) {
+    RunningWorker worker(world_, "worker");
+    const size_t before = world_.Results().size();
+    ASSERT_TRUE(world_.WaitForResults(std::min(keys.size(), before + random() % 80)));
+    EXPECT_EQ(worker.Abort().code(), Code::kCancelled);
+  }
+  Finish(keys.size());
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, WorkersThatComeAndGoShareTheWork) {
+  const auto keys = world_.WritePictures(400);
+  world_.Enqueue(keys);
+  {
+    RunningWorker first(world_, "first");
+    ASSERT_TRUE(world_.WaitForResults(40));
+    RunningWorker second(world_, "second");
+    RunningWorker third(world_, "third");
+    ASSERT_TRUE(world_.WaitForResults(120));
+    EXPECT_EQ(first.Abort().code(), Code::kCancelled);
+    ASSERT_TRUE(world_.WaitForResults(200));
+    EXPECT_TRUE(second.Drain().ok());
+    EXPECT_TRUE(world_.WaitForResults(keys.size()));
+    EXPECT_TRUE(third.Drain().ok());
+  }
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, CommitsThatFailOrThatNobodyCanTellOfAreDoneAgainOnce) {
+  const auto keys = world_.WritePictures(200);
+  world_.Enqueue(keys);
+  world_.settings.commit_results = 16;
+  std::atomic<int> commits = 0;
+  FaultyLog log(*world_.log, [&](const storage::Transaction&) -> CommitFate {
+    switch (commits++ % 5) {
+      case 1:
+        return {Status(Code::kAborted, "fault: not committed"), false};
+      case 2:
+        return {Status(Code::kAborted, "fault: nobody can tell"), true};
+      case 4:
+        return {Status(Code::kUnavailable, "fault: out of reach"), false};
+      default:
+        return {};
+    }
+  });
+  FinishWith(log, keys.size());
+  EXPECT_GT(commits, 5);
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, AFencedWorkerStopsAndSaysSo) {
+  const auto keys = world_.WritePictures(16);
+  world_.Enqueue(keys);
+  FaultyLog log(*world_.log, [](const storage::Transaction&) -> CommitFate {
+    return {Status(Code::kFailedPrecondition, "another process owns this transactional id"), false};
+  });
+  const Status ended = RunningWorker(world_, "fenced", log, *world_.objects).Wait();
+  EXPECT_EQ(ended.code(), Code::kFailedPrecondition);
+  EXPECT_THAT(ended.message(), HasSubstr("another process owns"));
+  EXPECT_TRUE(world_.Results().empty());
+  Finish(keys.size());
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, AResultThatTheLogRefusesForItsSizeBecomesAFailure) {
+  const auto keys = world_.WritePictures(3);
+  world_.Enqueue({keys[0], keys[1], keys[2]});
+  FaultyLog log(*world_.log, [&](const storage::Transaction& transaction) -> CommitFate {
+    for (const auto& record : transaction.records) {
+      if (record.value.find("picture 1 ") != std::string::npos &&
+          record.value.find("\"predictions\"") != std::string::npos)
+        return {Status(Code::kInvalidArgument, "message too large"), false};
+    }
+    return {};
+  });
+  FinishWith(log, 3);
+  size_t failed = 0;
+  for (const ResultRecord& record : world_.Results()) {
+    if (!std::holds_alternative<ObjectError>(record.outcome)) continue;
+    ++failed;
+    EXPECT_THAT(ErrorOf(record).message, HasSubstr("larger than the log accepts"));
+  }
+  // The largest gives way first; which one that is depends on its digits.
+  EXPECT_GE(failed, 1U);
+  EXPECT_EQ(world_.Results().size(), 3U);
+}
+
+TEST_F(WorkerTest, MalformedMessagesBecomeFailuresThatNameTheirPlace) {
+  const auto keys = world_.WritePictures(16);
+  world_.Enqueue({keys.begin(), keys.begin() + 8});
+  WorkBatch long_key;
+  long_key.job_id = "job";
+  long_key.seq = 99;
+  long_key.spec = world_.spec;
+  long_key.objects.push_back({std::string(kMaxKeyBytes + 1, 'k'), "", std::nullopt, ""});
+  const std::vector<std::string> malformed = {
+      "", "not json", "{}", R"({"version":99})", std::string("\0\xFF", 2), Encode(long_key)};
+  for (const std::string& value : malformed) world_.EnqueueRaw(1, value);
+  world_.Enqueue({keys.begin() + 8, keys.end()});
+  Finish(keys.size() + malformed.size());
+
+  std::set<std::string> places;
+  for (const ResultRecord& record : world_.Results()) {
+    if (record.job_id != "malformed/trawl.work.default") continue;
+    EXPECT_TRUE(places.insert(record.key).second) << record.key;
+    EXPECT_THAT(record.key, ::testing::StartsWith("trawl.work.default/1/"));
+    EXPECT_EQ(record.index, 1U);
+    EXPECT_THAT(ErrorOf(record).message, HasSubstr(record.key));
+  }
+  EXPECT_EQ(places.size(), malformed.size());
+}
+
+TEST_F(WorkerTest, AModelThatIsNotTheJobsFailsEachKeyAndDownloadsNothing) {
+  const auto keys = world_.WritePictures(8);
+  const JobSpec right = world_.spec;
+  world_.spec.model.digest = std::string(64, '0');
+  world_.Enqueue(keys);
+  world_.spec = right;
+  world_.spec.model.preprocess_digest = std::string(64, '1');
+  world_.Enqueue(keys);
+  world_.spec = right;
+  world_.spec.model.uri = "file:///nowhere/model";
+  world_.Enqueue(keys);
+  world_.spec.model.uri = "s3://bucket/model";
+  world_.Enqueue(keys);
+  Finish(4 * keys.size());
+  const char* const reasons[] = {"was created with 000000000000", "was created with 111111111111",
+                                 "not below an --allow-root", "file:// only"};
+  for (const ResultRecord& record : world_.Results()) {
+    EXPECT_EQ(ErrorOf(record).code, ObjectErrorCode::kModelError);
+    EXPECT_THAT(ErrorOf(record).message, HasSubstr(reasons[record.batch_seq]));
+    EXPECT_EQ(record.size_bytes, 0U);
+  }
+}
+
+TEST_F(WorkerTest, FilesOutsideOfTheAllowedRootsAreForbidden) {
+  const auto keys = world_.WritePictures(1);
+  world_.spec.source = "file:///etc/";
+  world_.Enqueue({"hostname"});
+  Finish(1);
+  const auto results = world_.Results();
+  ASSERT_EQ(results.size(), 1U);
+  EXPECT_EQ(ErrorOf(results[0]).code, ObjectErrorCode::kForbidden);
+}
+
+TEST_F(WorkerTest, DrainingFinishesWhatWasAccepted) {
+  const auto keys = world_.WritePictures(64);
+  world_.Enqueue(keys);
+  GatedStore store(*world_.objects);
+  RunningWorker worker(world_, "drained", *world_.log, store);
+  store.WaitForDownloads(8);
+  worker.RequestDrain();
+  EXPECT_TRUE(world_.Results().empty());
+  store.Open();
+  EXPECT_TRUE(worker.Wait().ok());
+  const size_t accepted = world_.Results().size();
+  EXPECT_GE(accepted, 8U);
+  EXPECT_EQ(accepted % 8, 0U);  // whole batches only
+  Finish(keys.size());
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, DrainingGivesUpAtItsDeadlineAndLosesNothing) {
+  const auto keys = world_.WritePictures(32);
+  world_.Enqueue(keys);
+  world_.settings.drain_timeout_ms = 20;
+  GatedStore store(*world_.objects);
+  RunningWorker worker(world_, "stuck", *world_.log, store);
+  store.WaitForDownloads(8);
+  EXPECT_TRUE(worker.Drain().ok());
+  EXPECT_TRUE(world_.Results().empty());
+  world_.settings.drain_timeout_ms = 60'000;
+  Finish(keys.size());
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, NoMoreThanItsSlotsIsEverAskedForAtOnce) {
+  world_.settings.downloads_in_flight = 3;
+  world_.settings.decode_threads = 1;
+  const auto keys = world_.WritePictures(120);
+  world_.Enqueue(keys);
+  const size_t slots = WorkerLimits::From(world_.settings, 1).download_slots;
+  GatedStore store(*world_.objects);
+  RunningWorker worker(world_, "bounded", *world_.log, store);
+  store.WaitForDownloads(slots);
+  store.Open();
+  EXPECT_TRUE(world_.WaitForResults(keys.size()));
+  EXPECT_TRUE(worker.Drain().ok());
+  EXPECT_EQ(store.most_waiting(), slots);
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, IntakePausesAtItsLimitAndGoesOn) {
+  world_.settings.downloads_in_flight = 1;
+  world_.settings.batch_size = 1;
+  world_.settings.sessions = world_.settings.decode_threads = 1;
+  const size_t limit = WorkerLimits::From(world_.settings, 1).in_flight_objects;
+  const auto keys = world_.WritePictures(static_cast<int>(2 * limit));
+  world_.Enqueue(keys);
+  GatedStore store(*world_.objects);
+  FaultyLog log(*world_.log, [](const storage::Transaction&) { return CommitFate(); });
+  {
+    RunningWorker worker(world_, "paused", log, store);
+    const size_t objects = 8 * log.WaitForPause();
+    EXPECT_GE(objects, limit);
+    EXPECT_LE(objects, limit + 8);
+    store.Open();
+    EXPECT_TRUE(world_.WaitForResults(keys.size()));
+  }
+  Finish(keys.size());
+  world_.ExpectEachOnce(keys);
+}
+
+TEST_F(WorkerTest, ReportsWhatItDid) {
+  const auto keys = world_.WritePictures(32);
+  world_.Enqueue(keys);
+  std::stop_source drain;
+  WorkerStats last;
+  std::jthread stopper([&] {
+    EXPECT_TRUE(world_.WaitForResults(keys.size()));
+    drain.request_stop();
+  });
+  const Status ended = RunWorker({.settings = world_.settings,
+                                  .log = *world_.log,
+                                  .objects = *world_.objects,
+                                  .name = "reporter",
+                                  .transactional_id = "reporter",
+                                  .on_progress = [&](const WorkerStats& stats) { last = stats; }},
+                                 {drain.get_token(), {}});
+  EXPECT_TRUE(ended.ok()) << ended.message();
+  EXPECT_EQ(last.batches, 4U);
+  EXPECT_EQ(last.succeeded + last.failed, keys.size());
+  EXPECT_EQ(last.failed, 3U);
+  EXPECT_GT(last.decode_busy_s, 0);
+  EXPECT_GT(last.infer_busy_s, 0);
+  EXPECT_GT(last.publish_busy_s, 0);
+}
+
+}  // namespace
+}  // namespace trawl::worker

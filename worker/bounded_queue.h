@@ -1,0 +1,92 @@
+#pragma once
+// What two stages of the pipeline share: a queue that holds its writers back when it is full.
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <utility>
+
+namespace trawl::worker {
+
+enum class PushResult { kOk, kClosed, kStopped };
+
+/// First in, first out. Thread-safe, any number of writers and readers.
+template <class T>
+class BoundedQueue {
+ public:
+  explicit BoundedQueue(size_t capacity) : capacity_(capacity) {}
+
+  /// Waits for room. Unless kOk, `value` is gone.
+  PushResult Push(T value, std::stop_token stop) {
+    std::unique_lock lock(mutex_);
+    if (items_.size() >= capacity_ && !closed_) {
+      const auto began = std::chrono::steady_clock::now();
+      room_.wait(lock, stop, [this] { return items_.size() < capacity_ || closed_; });
+      blocked_ += std::chrono::steady_clock::now() - began;
+    }
+    if (stop.stop_requested()) return PushResult::kStopped;
+    if (closed_) return PushResult::kClosed;
+    items_.push_back(std::move(value));
+    lock.unlock();
+    filled_.notify_one();
+    return PushResult::kOk;
+  }
+
+  /// Never waits: false, and `value` untouched, when the queue is full or closed.
+  bool TryPush(T& value) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (items_.size() >= capacity_ || closed_) return false;
+      items_.push_back(std::move(value));
+    }
+    filled_.notify_one();
+    return true;
+  }
+
+  /// Waits for an item. None once the queue is closed and empty, or `stop` is requested.
+  std::optional<T> Pop(std::stop_token stop = {}) {
+    std::unique_lock lock(mutex_);
+    filled_.wait(lock, stop, [this] { return !items_.empty() || closed_; });
+    if (stop.stop_requested() || items_.empty()) return std::nullopt;
+    std::optional<T> item(std::move(items_.front()));
+    items_.pop_front();
+    lock.unlock();
+    room_.notify_one();
+    return item;
+  }
+
+  /// Refuses new items; those inside can still be popped.
+  void Close() {
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+    }
+    room_.notify_all();
+    filled_.notify_all();
+  }
+
+  size_t depth() const {
+    const std::lock_guard lock(mutex_);
+    return items_.size();
+  }
+  size_t capacity() const { return capacity_; }
+  /// How long writers have waited for room, all together.
+  double blocked_seconds() const {
+    const std::lock_guard lock(mutex_);
+    return std::chrono::duration<double>(blocked_).count();
+  }
+
+ private:
+  const size_t capacity_;
+  mutable std::mutex mutex_;  // guards all below
+  std::condition_variable_any room_, filled_;
+  std::deque<T> items_;
+  bool closed_ = false;
+  std::chrono::steady_clock::duration blocked_{};
+};
+
+}  // namespace trawl::worker

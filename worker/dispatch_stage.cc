@@ -1,0 +1,90 @@
+#include "worker/dispatch_stage.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "config/check.h"
+#include "worker/limits.h"
+
+namespace trawl::worker {
+
+struct DispatchStage::Pending {
+  WorkItem item;
+  std::shared_ptr<const engine::Model> model;
+  Reservation slot, byte_share;
+};
+
+DispatchStage::DispatchStage(storage::ObjectStore& objects, ModelCache& models,
+                             DownloadBudget& budget, BoundedQueue<FetchedObject>& fetched,
+                             StageTimes& times)
+    : objects_(objects),
+      models_(models),
+      budget_(budget),
+      downloads_(std::numeric_limits<size_t>::max()),
+      fetched_(fetched),
+      times_(times) {
+  CHECK(fetched.capacity() >= budget.slots.capacity());
+}
+
+void DispatchStage::Run(const std::shared_ptr<BatchInFlight>& batch, std::stop_token stop) {
+  std::vector<WorkItem> items = ItemsOf(batch);
+  if (batch->cancelled().stop_requested()) return;
+  const auto model = models_.Get(batch->work().spec.model);
+  for (WorkItem& item : items) {
+    if (stop.stop_requested() || item.cancelled()) return;
+    if (!model) {
+      item.Fail({ObjectErrorCode::kModelError, model.error().message(), 1});
+    } else {
+      Start(std::move(item), *model, stop);
+    }
+  }
+}
+
+void DispatchStage::Start(WorkItem item, std::shared_ptr<const engine::Model> model,
+                          std::stop_token stop) {
+  const ObjectRef& object = item.object();
+  const uint64_t expected = object.size_bytes.value_or(kUnlistedBytes);
+  const auto bytes = static_cast<size_t>(std::min<uint64_t>(expected, budget_.bytes.capacity()));
+  if (!budget_.slots.Acquire(1, stop)) return;
+  Reservation slot(budget_.slots, 1);
+  if (!budget_.bytes.Acquire(bytes, stop)) return;
+  Reservation byte_share(budget_.bytes, bytes);
+
+  storage::GetRequest request{ObjectUri(item.work().spec.source, object), object.size_bytes,
+                              object.etag};
+  std::stop_token cancelled = item.cancel_token();
+  // Shared only because a std::function must be copyable: one owner at a time.
+  auto pending = std::make_shared<Pending>(
+      Pending{std::move(item), std::move(model), std::move(slot), std::move(byte_share)});
+  downloads_.Acquire(1, {});
+  objects_.Get(std::move(request), std::move(cancelled),
+               [this, pending](ObjectResult<storage::Download> download) {
+                 Finish(*pending, std::move(download));
+                 // The last touch of this stage, which may be destroyed right after it.
+                 downloads_.Release(1);
+               });
+}
+
+void DispatchStage::Finish(Pending& pending, ObjectResult<storage::Download> download) {
+  // Moved out, so that everything goes back before the download counts as ended.
+  FetchedObject fetched{std::move(pending.item),
+                        std::move(pending.model),
+                        {},
+                        std::move(pending.slot),
+                        std::move(pending.byte_share)};
+  if (fetched.item.cancelled()) return;
+  if (!download) {
+    fetched.item.Fail(std::move(download.error()));
+    return;
+  }
+  times_.download.AddMillis(download->elapsed_ms);
+  fetched.item.timings().download_ms = download->elapsed_ms;
+  fetched.item.set_size_bytes(download->bytes.size());
+  fetched.byte_share.Resize(download->bytes.size());
+  fetched.bytes = std::move(download->bytes);
+  // Never full: each object in it holds a slot. Closed or not, what is refused here counts as
+  // dropped.
+  fetched_.TryPush(fetched);
+}
+
+}  // namespace trawl::worker

@@ -1,0 +1,60 @@
+#pragma once
+// From a work message to downloads: loads the model if need be, then starts a download per object
+// as soon as slots and bytes allow. One thread: it may wait, which the log thread must not.
+
+#include <memory>
+#include <stop_token>
+
+#include "storage/object_store/object_store.h"
+#include "worker/bounded_queue.h"
+#include "worker/budget.h"
+#include "worker/model_cache.h"
+#include "worker/stage_stats.h"
+#include "worker/work_item.h"
+
+namespace trawl::worker {
+
+/// An object's bytes, and the budgets that they hold.
+struct FetchedObject {
+  WorkItem item;
+  std::shared_ptr<const engine::Model> model;
+  std::vector<std::byte> bytes;
+  Reservation slot, byte_share;
+};
+
+/// What downloads hold from their start until they are decoded. Outlives whoever holds a share.
+struct DownloadBudget {
+  Budget slots;
+  Budget bytes;
+};
+
+/// Belongs to one thread; downloads end on the store's threads. Outlives all of its downloads: see
+/// WaitForDownloads.
+class DispatchStage {
+ public:
+  /// `fetched`: written by the store's threads, read by the decoders. Has room for every slot of
+  /// the budget.
+  DispatchStage(storage::ObjectStore& objects, ModelCache& models, DownloadBudget& budget,
+                BoundedQueue<FetchedObject>& fetched, StageTimes& times);
+
+  /// Returns when the download of each object has been started, or `stop` is requested.
+  void Run(const std::shared_ptr<BatchInFlight>& batch, std::stop_token stop);
+
+  /// Returns when no download is under way. Decoders may still hold slots and bytes.
+  void WaitForDownloads() { downloads_.WaitUntilIdle(); }
+
+ private:
+  struct Pending;
+
+  void Start(WorkItem item, std::shared_ptr<const engine::Model> model, std::stop_token stop);
+  void Finish(Pending& pending, ObjectResult<storage::Download> download);
+
+  storage::ObjectStore& objects_;
+  ModelCache& models_;
+  DownloadBudget& budget_;
+  Budget downloads_;  // without a limit of its own: counts what is under way
+  BoundedQueue<FetchedObject>& fetched_;
+  StageTimes& times_;
+};
+
+}  // namespace trawl::worker

@@ -1,0 +1,72 @@
+#include "worker/infer_stage.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "worker/limits.h"
+
+namespace trawl::worker {
+
+ObjectResult<std::vector<Prediction>> Classify(std::span<const float> probabilities, int top_k,
+                                               const std::vector<std::string>& labels) {
+  if (!std::all_of(probabilities.begin(), probabilities.end(),
+                   [](float score) { return std::isfinite(score); }))
+    return tl::unexpected(ObjectError{ObjectErrorCode::kModelError,
+                                      "the model's scores for this image are not finite", 1});
+  std::vector<Prediction> predictions;
+  for (const engine::ClassScore& score : engine::TopK(probabilities, top_k)) {
+    const auto index = static_cast<size_t>(score.class_index);
+    predictions.push_back(
+        {score.class_index, index < labels.size() ? labels[index] : "", score.probability});
+  }
+  return predictions;
+}
+
+void InferStage::Run(std::vector<PreparedImage> batch) {
+  std::erase_if(batch, [](const PreparedImage& image) { return image.item.cancelled(); });
+  if (batch.empty()) return;
+  const BusyScope busy(times_.infer);
+  const Status scored = Score(batch);
+  const double share_ms = busy.elapsed_ms() / static_cast<double>(batch.size());
+  const engine::Model& model = *batch.front().model;
+  const auto classes = static_cast<size_t>(model.classes());
+  for (size_t i = 0; i < batch.size(); ++i) {
+    WorkItem& item = batch[i].item;
+    item.timings().infer_ms = share_ms;
+    if (!scored.ok()) {
+      item.Fail({ObjectErrorCode::kModelError, scored.message(), 1});
+      continue;
+    }
+    auto predictions = Classify(std::span(probabilities_).subspan(i * classes, classes),
+                                item.work().spec.top_k, model.package().labels);
+    if (predictions) {
+      item.Succeed(std::move(*predictions));
+    } else {
+      item.Fail(std::move(predictions.error()));
+    }
+  }
+}
+
+Status InferStage::Score(const std::vector<PreparedImage>& batch) {
+  TRAWL_ASSIGN(engine::Session* const session, SessionFor(batch.front().model));
+  images_.clear();
+  for (const PreparedImage& image : batch)
+    images_.insert(images_.end(), image.input.begin(), image.input.end());
+  probabilities_.resize(batch.size() * static_cast<size_t>(batch.front().model->classes()));
+  return session->Run(images_, static_cast<int>(batch.size()), probabilities_);
+}
+
+Result<engine::Session*> InferStage::SessionFor(const std::shared_ptr<const engine::Model>& model) {
+  const auto found = std::find_if(sessions_.begin(), sessions_.end(),
+                                  [&model](const Bound& bound) { return bound.model == model; });
+  if (found != sessions_.end()) {
+    std::rotate(found, found + 1, sessions_.end());
+    return sessions_.back().session.get();
+  }
+  if (sessions_.size() >= kModels) sessions_.erase(sessions_.begin());
+  TRAWL_ASSIGN(auto session, engine::Session::Create(model, static_cast<int>(batch_size_)));
+  sessions_.push_back({model, std::move(session)});
+  return sessions_.back().session.get();
+}
+
+}  // namespace trawl::worker

@@ -1,0 +1,43 @@
+#pragma once
+// From prepared images to predictions.
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "config/status.h"
+#include "engine/model.h"
+#include "worker/batcher.h"
+#include "worker/stage_stats.h"
+
+namespace trawl::worker {
+
+/// The k best classes of one image, named. Errors: model_error when a score is no number.
+ObjectResult<std::vector<Prediction>> Classify(std::span<const float> probabilities, int top_k,
+                                               const std::vector<std::string>& labels);
+
+/// One thread's sessions, a few models deep. Not thread-safe: one per thread.
+class InferStage {
+ public:
+  InferStage(size_t batch_size, StageTimes& times) : batch_size_(batch_size), times_(times) {}
+
+  /// Ends every image of the batch. All are of one model; 1 <= batch.size() <= batch_size.
+  void Run(std::vector<PreparedImage> batch);
+
+ private:
+  struct Bound {
+    std::shared_ptr<const engine::Model> model;
+    std::unique_ptr<engine::Session> session;
+  };
+
+  Result<engine::Session*> SessionFor(const std::shared_ptr<const engine::Model>& model);
+  /// Fills probabilities_, [n, classes].
+  Status Score(const std::vector<PreparedImage>& batch);
+
+  const size_t batch_size_;
+  StageTimes& times_;
+  std::vector<Bound> sessions_;  // the most recently used last; at most kModels
+  std::vector<float> images_, probabilities_;
+};
+
+}  // namespace trawl::worker

@@ -1,0 +1,57 @@
+#pragma once
+// Everything that bounds a worker, in one place. With the defaults on two cores and a 224 x 224
+// model:
+//
+//   what waits or runs                            at most default objects taken from the log, not
+//   yet committed  in_flight_objects, and one message more          512 downloads asked for, up to
+//   their decoding       download_slots                                   72 bytes of those
+//   downloads                        settings.download_bytes_in_flight  *)            256 MiB
+//   pictures being decoded                          decode_threads x max_image_pixels x 3 bytes **)
+//   2 x 143 MiB inputs prepared for the model                   prepared_images x channels x height
+//   x width x 4  32 x 0.6 MiB inference                                       sessions x (arena +
+//   batch_size inputs)           2 sessions models (weights, packed)                        kModels
+//   4 results not yet committed                       in_flight_objects x about 1 KiB 0.5 MiB
+//
+//   *) An object whose size is not listed counts as kUnlistedBytes until its download ends.
+//  **) Reached only by the largest picture that the limits let through; a 12-megapixel photo takes
+//  36 MB.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "config/settings.h"
+
+namespace trawl::worker {
+
+/// Models kept loaded, the least recently used goes first. Each session thread keeps as many
+/// sessions.
+inline constexpr size_t kModels = 4;
+/// What an object is taken to have when neither listing nor manifest told: a photo is seldom
+/// larger.
+inline constexpr size_t kUnlistedBytes = 1U << 20;
+/// S3 allows 1,024 bytes. A work message with a longer key is malformed: its result might never fit
+/// into a record.
+inline constexpr size_t kMaxKeyBytes = 16U << 10;
+/// Messages between the log thread and the dispatcher; those behind them wait on the log thread.
+inline constexpr size_t kDispatchQueue = 4;
+
+struct WorkerLimits {
+  size_t sessions = 1;
+  size_t decode_threads = 1;
+  size_t batch_size = 1;
+  size_t download_slots = 1;
+  size_t download_bytes = 1;
+  size_t prepared_images = 1;
+  /// Intake pauses at this many objects and resumes below `resume_objects`.
+  size_t in_flight_objects = 1;
+  size_t resume_objects = 1;
+
+  /// `cores`: see AvailableCores.
+  static WorkerLimits From(const Settings& settings, size_t cores);
+};
+
+/// How many cores this process may use: its affinity mask, cut by the CPU quota of its control
+/// groups. At least 1.
+size_t AvailableCores();
+
+}  // namespace trawl::worker

@@ -1,0 +1,319 @@
+#include "worker/log_loop.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "config/check.h"
+#include "ops/telemetry/log.h"
+#include "storage/topics.h"
+
+namespace trawl::worker {
+namespace {
+
+using ops::Log;
+using ops::LogLevel;
+using std::chrono::milliseconds;
+
+// How long one poll waits: short while work is under way, because finished work is looked for
+// between polls; the log wants to hear from us once a second.
+constexpr milliseconds kBusyPoll{10};
+constexpr milliseconds kIdlePoll{100};
+constexpr milliseconds kRetryPause{100};
+constexpr milliseconds kMaxRetryPause{800};
+constexpr milliseconds kReportInterval{1'000};
+
+size_t ObjectsOf(const std::shared_ptr<BatchInFlight>& batch) {
+  return batch->work().objects.size();
+}
+
+/// kInvalidArgument when a result of this batch might be more than the log can hold.
+Status CheckKeys(const WorkBatch& batch) {
+  for (const ObjectRef& object : batch.objects) {
+    if (object.key.size() > kMaxKeyBytes)
+      return Error(Code::kInvalidArgument, "a key of {} bytes; {} are allowed", object.key.size(),
+                   kMaxKeyBytes);
+  }
+  return OkStatus();
+}
+
+Result<WorkBatch> DecodeChecked(const std::string& value) {
+  TRAWL_ASSIGN(WorkBatch batch, DecodeWorkBatch(value));
+  TRAWL_TRY(CheckKeys(batch));
+  return batch;
+}
+
+}  // namespace
+
+std::string MalformedJobId(const std::string& topic) { return "malformed/" + topic; }
+
+LogLoop::LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipeline& pipeline,
+                 StopSignals stop)
+    : options_(options),
+      limits_(limits),
+      topic_(storage::WorkTopic(options.settings.queue)),
+      pipeline_(pipeline),
+      stop_(std::move(stop)) {}
+
+Status LogLoop::Run() {
+  TRAWL_ASSIGN(auto producer, options_.log.OpenProducer(options_.transactional_id));
+  publisher_ = std::make_unique<Publisher>(std::move(producer));
+  TRAWL_ASSIGN(consumer_, options_.log.Subscribe(options_.settings.group, {topic_}, *this));
+
+  Status ended = Loop();
+  abandoned_ = !ended.ok();
+  consumer_->Close();
+  ForgetAll();
+  Report(/*force=*/true);
+  return ended.ok() ? callback_failure_ : ended;
+}
+
+Status LogLoop::Loop() {
+  while (true) {
+    if (stop_.abort.stop_requested()) return Error(Code::kCancelled, "worker stopped at once");
+    if (rewind_pending_) TRAWL_TRY(Rewind());
+    TRAWL_TRY(PollOnce());
+    Submit();
+    Settle();
+    if (CommitDue()) {
+      const Status committed =
+          CommitReady(static_cast<size_t>(options_.settings.commit_results), {});
+      if (committed.code() == Code::kAborted) {
+        rewind_pending_ = true;
+      } else {
+        TRAWL_TRY(committed);
+      }
+    }
+    if (Drained()) return OkStatus();
+    TRAWL_TRY(UpdateFlow());
+    Report(/*force=*/false);
+  }
+}
+
+bool LogLoop::Drained() {
+  if (!stop_.drain.stop_requested()) return false;
+  const TimePoint now = clock_.Now();
+  if (!drain_deadline_) {
+    drain_deadline_ = now + milliseconds(options_.settings.drain_timeout_ms);
+    Log(LogLevel::kInfo, "draining", {{"objects", in_flight_objects_}});
+  }
+  if (tracker_.empty()) return true;
+  if (now < *drain_deadline_) return false;
+  Log(LogLevel::kWarn, "drain timed out; the rest will be redelivered",
+      {{"objects", in_flight_objects_}});
+  return true;
+}
+
+Status LogLoop::PollOnce() {
+  received_ = false;
+  auto polled = consumer_->Poll(in_flight_objects_ > 0 ? kBusyPoll : kIdlePoll);
+  TRAWL_TRY(callback_failure_);
+  if (!polled) {
+    if (!IsRetryable(polled.error().code()))
+      return Annotate(polled.error(), "consuming {}", topic_);
+    Log(LogLevel::kWarn, "polling does not work", {{"reason", polled.error().message()}});
+    clock_.SleepFor(kRetryPause, stop_.abort);
+    return OkStatus();
+  }
+  if (polled->record) {
+    received_ = true;
+    Accept(*polled->record);
+  }
+  return OkStatus();
+}
+
+void LogLoop::Accept(const storage::LogRecord& record) {
+  // What comes while draining stays where it is, for whoever works next.
+  if (drain_deadline_) return;
+  Result<WorkBatch> work = DecodeChecked(record.value);
+  if (!work) {
+    AcceptMalformed(record, work.error());
+    return;
+  }
+  auto batch = std::make_shared<BatchInFlight>(
+      std::move(*work), Origin{record.at, record.offset, tracker_.epoch(record.at)}, options_.name,
+      pipeline_.finished());
+  if (Track(batch)) backlog_.push_back(std::move(batch));
+}
+
+void LogLoop::AcceptMalformed(const storage::LogRecord& record, const Status& why) {
+  const std::string place =
+      fmt::format("{}/{}/{}", record.at.topic, record.at.partition, record.offset);
+  Log(LogLevel::kWarn, "malformed work message", {{"at", place}, {"reason", why.message()}});
+  WorkBatch work;
+  work.job_id = MalformedJobId(record.at.topic);
+  work.seq = static_cast<uint64_t>(record.offset);
+  work.objects.push_back({place, "", std::nullopt, ""});
+  // (topic, offset, partition) as (job, seq, index): an identity that no other message has.
+  auto batch = std::make_shared<BatchInFlight>(
+      std::move(work), Origin{record.at, record.offset, tracker_.epoch(record.at)}, options_.name,
+      pipeline_.finished(), static_cast<uint32_t>(record.at.partition));
+  if (!Track(batch)) return;
+  ItemsOf(batch).front().Fail(
+      {ObjectErrorCode::kInternal, fmt::format("message {}: {}", place, why.message()), 1});
+}
+
+bool LogLoop::Track(const Batch& batch) {
+  const Origin& origin = batch->origin();
+  if (!tracker_.Track(origin.at, origin.offset, batch)) {
+    // Expected only between an abort and its rewind.
+    Log(rewind_pending_ ? LogLevel::kDebug : LogLevel::kWarn, "stale delivery dropped",
+        {{"partition", origin.at.partition}, {"offset", origin.offset}});
+    return false;
+  }
+  in_flight_objects_ += ObjectsOf(batch);
+  return true;
+}
+
+void LogLoop::Submit() {
+  while (!backlog_.empty() && pipeline_.TrySubmit(backlog_.front())) backlog_.pop_front();
+}
+
+void LogLoop::Settle() {
+  for (const Batch& batch : pipeline_.finished().TakeAll()) {
+    const Origin& origin = batch->origin();
+    if (!tracker_.Finish(origin.at, origin.epoch, origin.offset)) {
+      in_flight_objects_ -= ObjectsOf(batch);
+      continue;
+    }
+    CHECK(batch->complete());  // items are dropped only from batches that nobody tracks
+    if (finished_objects_ == 0) finished_since_ = clock_.Now();
+    finished_objects_ += ObjectsOf(batch);
+  }
+}
+
+bool LogLoop::CommitDue() const {
+  if (finished_objects_ == 0) return false;
+  if (finished_objects_ >= static_cast<size_t>(options_.settings.commit_results)) return true;
+  // Nothing left to wait for.
+  if (finished_objects_ == in_flight_objects_ && !received_) return true;
+  return clock_.Now() - finished_since_ >= milliseconds(options_.settings.commit_interval_ms);
+}
+
+Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartition> within) {
+  const BatchTracker::Ready ready = tracker_.Take(limit, ObjectsOf, {within.begin(), within.end()});
+  finished_since_ = clock_.Now();
+  if (ready.batches.empty()) return OkStatus();
+  for (const Batch& batch : ready.batches) {
+    in_flight_objects_ -= ObjectsOf(batch);
+    finished_objects_ -= ObjectsOf(batch);
+  }
+  const BusyScope busy(pipeline_.times().publish);
+  const auto report = publisher_->Commit(ready, *consumer_);
+  if (!report) {
+    const Code code = report.error().code();
+    if (code != Code::kAborted && code != Code::kUnavailable) return report.error();
+    ++stats_.aborted_transactions;
+    ++aborts_in_a_row_;
+    Log(LogLevel::kWarn, "transaction aborted", {{"reason", report.error().message()}});
+    return Status(Code::kAborted, report.error().message());
+  }
+  aborts_in_a_row_ = 0;
+  ++stats_.transactions;
+  stats_.batches += report->batches;
+  stats_.succeeded += report->succeeded;
+  stats_.failed += report->failed;
+  return OkStatus();
+}
+
+Status LogLoop::Rewind() {
+  for (const storage::TopicPartition& at : Assigned()) {
+    Forget(at);
+    assigned_.insert(at);
+  }
+  // Against a log that refuses every transaction: at most about one attempt a second.
+  clock_.SleepFor(std::min(kRetryPause * (1 << std::min(aborts_in_a_row_, 4)), kMaxRetryPause),
+                  stop_.abort);
+  const Status rewound = consumer_->RewindToCommitted();
+  TRAWL_TRY(callback_failure_);
+  if (!rewound.ok()) {
+    if (!IsRetryable(rewound.code())) return Annotate(rewound, "rewinding {}", topic_);
+    Log(LogLevel::kWarn, "rewinding does not work yet", {{"reason", rewound.message()}});
+    return OkStatus();
+  }
+  rewind_pending_ = false;
+  for (const storage::TopicPartition& at : assigned_) {
+    if (tracker_.epoch(at) == 0) tracker_.Begin(at);
+  }
+  return OkStatus();
+}
+
+Status LogLoop::UpdateFlow() {
+  const bool full = in_flight_objects_ >= limits_.in_flight_objects ||
+                    (paused_ && in_flight_objects_ >= limits_.resume_objects);
+  const bool pause = drain_deadline_ || full;
+  if (pause == paused_ && !(pause && flow_stale_)) return OkStatus();
+  const std::vector<storage::TopicPartition> partitions = Assigned();
+  const Status status = pause ? consumer_->Pause(partitions) : consumer_->Resume(partitions);
+  if (!status.ok()) {
+    if (!IsRetryable(status.code()))
+      return Annotate(status, "{} {}", pause ? "pausing" : "resuming", topic_);
+    return OkStatus();  // the next round tries again
+  }
+  paused_ = pause;
+  flow_stale_ = false;
+  return OkStatus();
+}
+
+void LogLoop::OnAssigned(std::span<const storage::TopicPartition> partitions) {
+  Log(LogLevel::kInfo, "partitions assigned", {{"topic", topic_}, {"count", partitions.size()}});
+  for (const storage::TopicPartition& at : partitions) {
+    assigned_.insert(at);
+    tracker_.Begin(at);
+  }
+  flow_stale_ = true;
+}
+
+void LogLoop::OnRevoked(std::span<const storage::TopicPartition> partitions) {
+  if (!abandoned_) {
+    Settle();
+    const Status committed = CommitReady(std::numeric_limits<size_t>::max(), partitions);
+    // Not committed: somebody else will do it again.
+    if (!committed.ok() && committed.code() != Code::kAborted) callback_failure_ = committed;
+  }
+  for (const storage::TopicPartition& at : partitions) Forget(at);
+}
+
+void LogLoop::OnLost(std::span<const storage::TopicPartition> partitions) {
+  Log(LogLevel::kWarn, "partitions lost", {{"topic", topic_}, {"count", partitions.size()}});
+  for (const storage::TopicPartition& at : partitions) Forget(at);
+}
+
+void LogLoop::Forget(const storage::TopicPartition& at) {
+  assigned_.erase(at);
+  for (const BatchTracker::Entry& entry : tracker_.End(at)) {
+    if (entry.finished) {
+      in_flight_objects_ -= ObjectsOf(entry.batch);
+      finished_objects_ -= ObjectsOf(entry.batch);
+    } else {
+      entry.batch->Cancel();
+    }
+  }
+  std::erase_if(backlog_, [this](const Batch& batch) {
+    if (!batch->cancelled().stop_requested()) return false;
+    in_flight_objects_ -= ObjectsOf(batch);
+    return true;
+  });
+}
+
+void LogLoop::ForgetAll() {
+  for (const storage::TopicPartition& at : Assigned()) Forget(at);
+}
+
+std::vector<storage::TopicPartition> LogLoop::Assigned() const {
+  return {assigned_.begin(), assigned_.end()};
+}
+
+void LogLoop::Report(bool force) {
+  const TimePoint now = clock_.Now();
+  if (!options_.on_progress || (!force && now - reported_ < kReportInterval)) return;
+  reported_ = now;
+  const StageTimes& times = pipeline_.times();
+  stats_.download_busy_s = times.download.seconds();
+  stats_.decode_busy_s = times.decode.seconds();
+  stats_.infer_busy_s = times.infer.seconds();
+  stats_.publish_busy_s = times.publish.seconds();
+  options_.on_progress(stats_);
+}
+
+}  // namespace trawl::worker

@@ -1,0 +1,103 @@
+#pragma once
+// The worker's log thread: polls work, hands it to the pipeline, commits what is finished. It never
+// does the work itself and never waits for it, so that the log keeps hearing from us.
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/clock.h"
+#include "config/stop.h"
+#include "storage/message_log/message_log.h"
+#include "worker/limits.h"
+#include "worker/pipeline.h"
+#include "worker/publisher.h"
+#include "worker/work_item.h"
+#include "worker/worker.h"
+
+namespace trawl::worker {
+
+/// Results of messages that are no work batches are filed under "malformed/<topic>", which is no
+/// job's name.
+std::string MalformedJobId(const std::string& topic);
+
+/// One life: Run once. Belongs to the thread that calls Run. `pipeline` outlives it.
+class LogLoop final : public storage::RebalanceListener {
+ public:
+  LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipeline& pipeline,
+          StopSignals stop);
+
+  /// OK after a drain; kCancelled after an abort. When it returns, nothing of the pipeline's work
+  /// is wanted any more.
+  Status Run();
+
+ private:
+  using TimePoint = std::chrono::steady_clock::time_point;
+  using Batch = std::shared_ptr<BatchInFlight>;
+
+  // RebalanceListener; called inside Poll, RewindToCommitted and Close.
+  void OnAssigned(std::span<const storage::TopicPartition> partitions) override;
+  void OnRevoked(std::span<const storage::TopicPartition> partitions) override;
+  void OnLost(std::span<const storage::TopicPartition> partitions) override;
+
+  Status Loop();
+  bool Drained();
+  Status PollOnce();
+  void Accept(const storage::LogRecord& record);
+  void AcceptMalformed(const storage::LogRecord& record, const Status& why);
+  /// Tracks it; false when its delivery does not count.
+  bool Track(const Batch& batch);
+  void Submit();
+  /// Takes in what the pipeline has finished.
+  void Settle();
+  bool CommitDue() const;
+  /// One transaction of what is ready, of `within` only unless that is empty. kAborted: nothing was
+  /// committed.
+  Status CommitReady(size_t limit, std::span<const storage::TopicPartition> within);
+  /// Forgets everything under way and asks to be delivered it again.
+  Status Rewind();
+  /// Pauses or resumes intake.
+  Status UpdateFlow();
+  void Forget(const storage::TopicPartition& at);
+  void ForgetAll();
+  void Report(bool force);
+  std::vector<storage::TopicPartition> Assigned() const;
+
+  const WorkerOptions& options_;
+  const WorkerLimits limits_;
+  const std::string topic_;
+  Pipeline& pipeline_;
+  const StopSignals stop_;
+  Clock& clock_ = SystemClock();
+
+  BatchTracker tracker_;
+  std::set<storage::TopicPartition> assigned_;
+  std::deque<Batch> backlog_;  // tracked, not yet taken by the pipeline
+  size_t in_flight_objects_ =
+      0;  // accepted; not yet committed or, once unwanted, not yet given back by the pipeline
+  size_t finished_objects_ = 0;  // of these: in finished batches that are still wanted
+  TimePoint finished_since_{};   // when the first of these came, or the last transaction after it
+
+  bool received_ = false;  // the last poll brought a record
+  bool paused_ = false;
+  bool flow_stale_ = false;                  // partitions came that have not been told
+  bool rewind_pending_ = false;              // until it is done, nothing polled counts
+  bool abandoned_ = false;                   // leaving without another commit
+  std::optional<TimePoint> drain_deadline_;  // set: draining
+  int aborts_in_a_row_ = 0;
+  Status callback_failure_;
+
+  WorkerStats stats_;
+  TimePoint reported_{};
+
+  std::unique_ptr<Publisher> publisher_;
+  std::unique_ptr<storage::LogConsumer> consumer_;  // last: its end may still call the listener
+};
+
+}  // namespace trawl::worker

@@ -1,0 +1,75 @@
+#include "worker/model_cache.h"
+
+#include <algorithm>
+
+#include "engine/model_package.h"
+#include "ops/telemetry/log.h"
+#include "storage/object_store/uri.h"
+#include "worker/limits.h"
+
+namespace trawl::worker {
+namespace {
+
+bool SameModel(const ModelRef& a, const ModelRef& b) {
+  return a.uri == b.uri && a.digest == b.digest && a.preprocess_digest == b.preprocess_digest;
+}
+
+std::string Short(const std::string& digest) { return digest.substr(0, 12); }
+
+/// The job named a model by what it holds; a file that has changed since is another model.
+Status CheckDigests(const engine::ModelPackage& package, const ModelRef& ref) {
+  if (package.digest != ref.digest)
+    return Error(Code::kFailedPrecondition, "the files here are {}, the job was created with {}",
+                 Short(package.digest), Short(ref.digest));
+  if (package.preprocess_digest != ref.preprocess_digest)
+    return Error(Code::kFailedPrecondition,
+                 "its preprocessing here is {}, the job was created with {}",
+                 Short(package.preprocess_digest), Short(ref.preprocess_digest));
+  return OkStatus();
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref) {
+  auto found = std::find_if(entries_.begin(), entries_.end(),
+                            [&ref](const Entry& entry) { return SameModel(entry.ref, ref); });
+  if (found != entries_.end() && !found->model && clock_.Now() - found->loaded_at >= kRetryAfter) {
+    entries_.erase(found);
+    found = entries_.end();
+  }
+  if (found != entries_.end()) {
+    std::rotate(found, found + 1, entries_.end());
+    return entries_.back().model;
+  }
+
+  // Makes room first: the old model may be freed before the new one takes its memory.
+  if (entries_.size() >= kModels) entries_.erase(entries_.begin());
+  auto model = Load(ref);
+  if (model) {
+    ops::Log(ops::LogLevel::kInfo, "model loaded", {{"name", ref.name}, {"digest", ref.digest}});
+  } else {
+    model = Annotate(model.error(), "loading model {}", ref.name.empty() ? ref.uri : ref.name);
+    ops::Log(ops::LogLevel::kWarn, "model refused", {{"reason", model.error().message()}});
+  }
+  entries_.push_back({ref, std::move(model), clock_.Now()});
+  return entries_.back().model;
+}
+
+Result<std::shared_ptr<const engine::Model>> ModelCache::Load(const ModelRef& ref) const {
+  if (!ref.uri.starts_with("file://"))
+    return Error(Code::kUnimplemented, "{}: a worker loads models from file:// only", ref.uri);
+  TRAWL_ASSIGN(const std::string path, storage::ParseFileUri(ref.uri));
+  const auto permit = [this](const std::string& file) -> Status {
+    if (file.empty() || roots_.Contain(file)) return OkStatus();
+    return Error(Code::kPermissionDenied, "{} is not below an --allow-root of this worker", file);
+  };
+  TRAWL_TRY(permit(path));
+  TRAWL_ASSIGN(const engine::ModelPackage package, engine::OpenModelPackage(path));
+  // A package may name files elsewhere.
+  TRAWL_TRY(permit(package.graph_path));
+  TRAWL_TRY(permit(package.params_path));
+  TRAWL_TRY(CheckDigests(package, ref));
+  return engine::Model::Load(package);
+}
+
+}  // namespace trawl::worker

@@ -1,0 +1,67 @@
+#pragma once
+// The stages with their queues and threads, between the log thread on one side and itself on the
+// other:
+//
+//   log thread -> [accepted] -> dispatcher -> store's threads -> [fetched] -> decoders -> [batcher]
+//   -> sessions
+//                                                                                -> finished
+//                                                                                batches -> log
+//                                                                                thread
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "config/settings.h"
+#include "storage/object_store/object_store.h"
+#include "worker/batcher.h"
+#include "worker/bounded_queue.h"
+#include "worker/dispatch_stage.h"
+#include "worker/image/image.h"
+#include "worker/limits.h"
+#include "worker/model_cache.h"
+#include "worker/stage_stats.h"
+#include "worker/work_item.h"
+
+namespace trawl::worker {
+
+/// The log thread owns it and calls everything. `objects` outlives it.
+class Pipeline {
+ public:
+  Pipeline(const Settings& settings, const WorkerLimits& limits, storage::ObjectStore& objects);
+  /// Closes the queues front to back and waits for the threads. Batches whose downloads were not
+  /// cancelled are finished first, unless Abort was called.
+  ~Pipeline();
+
+  /// False, and `batch` untouched, when the dispatcher has enough to do: offer it again later.
+  bool TrySubmit(std::shared_ptr<BatchInFlight>& batch) { return accepted_.TryPush(batch); }
+  FinishedBatches& finished() { return finished_; }
+  const StageTimes& times() const { return times_; }
+  StageTimes& times() { return times_; }
+
+  /// Threads stop where they are; what they hold counts as dropped.
+  void Abort() { abort_.request_stop(); }
+
+ private:
+  void Dispatch() noexcept;
+  void DecodeAll() noexcept;
+  void InferAll() noexcept;
+
+  const WorkerLimits limits_;
+  const ImageLimits image_limits_;
+  StageTimes times_;
+  FinishedBatches finished_;
+  DownloadBudget budget_;  // before `fetched_`, whose objects hold shares of it
+  BoundedQueue<std::shared_ptr<BatchInFlight>> accepted_;
+  BoundedQueue<FetchedObject> fetched_;
+  Batcher batcher_;
+  ModelCache models_;
+  DispatchStage dispatch_;
+  std::stop_source abort_;
+  std::jthread dispatcher_;
+  std::vector<std::jthread> decoders_, sessions_;
+};
+
+}  // namespace trawl::worker

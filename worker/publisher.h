@@ -1,0 +1,35 @@
+#pragma once
+// Writes the outcomes of finished batches to trawl.results, in one transaction with the offsets
+// that they stand for.
+
+#include <memory>
+#include <vector>
+
+#include "config/status.h"
+#include "storage/message_log/message_log.h"
+#include "worker/offset_tracker.h"
+#include "worker/work_item.h"
+
+namespace trawl::worker {
+
+using BatchTracker = OffsetTracker<std::shared_ptr<BatchInFlight>>;
+
+struct PublishReport {
+  uint64_t batches = 0, succeeded = 0, failed = 0;
+};
+
+/// Not thread-safe: belongs to the log thread.
+class Publisher {
+ public:
+  explicit Publisher(std::unique_ptr<storage::TransactionalProducer> producer)
+      : producer_(std::move(producer)) {}
+
+  /// Takes the batches' records. A result that the log refuses for its size becomes a failure, so
+  /// that one object cannot hold up its partition. Errors: as TransactionalProducer::Commit.
+  Result<PublishReport> Commit(const BatchTracker::Ready& ready, storage::LogConsumer& consumer);
+
+ private:
+  const std::unique_ptr<storage::TransactionalProducer> producer_;
+};
+
+}  // namespace trawl::worker

@@ -1,0 +1,27 @@
+#include "worker/worker.h"
+
+#include "ops/telemetry/log.h"
+#include "storage/topics.h"
+#include "worker/limits.h"
+#include "worker/log_loop.h"
+#include "worker/pipeline.h"
+
+namespace trawl::worker {
+
+Status RunWorker(const WorkerOptions& options, StopSignals stop) {
+  TRAWL_TRY(options.log.EnsureTopics(storage::TopicSpecs(options.settings)));
+  const WorkerLimits limits = WorkerLimits::From(options.settings, AvailableCores());
+  ops::Log(ops::LogLevel::kInfo, "worker ready",
+           {{"name", options.name},
+            {"queue", options.settings.queue},
+            {"sessions", limits.sessions},
+            {"decode_threads", limits.decode_threads}});
+  Pipeline pipeline(options.settings, limits, options.objects);
+  LogLoop loop(options, limits, pipeline, std::move(stop));
+  const Status ended = loop.Run();
+  // Drained, it holds nothing; otherwise nobody wants what it holds.
+  pipeline.Abort();
+  return ended;
+}
+
+}  // namespace trawl::worker
