@@ -2,6 +2,7 @@
 // Names of objects as text: percent-encoding, and the three kinds of URI. In s3:// and file:// URIs
 // every byte of the key stands for itself (`%` too); http(s):// URLs are percent-encoded as usual.
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>

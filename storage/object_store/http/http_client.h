@@ -3,6 +3,7 @@
 // number of requests in flight, the others waiting in order, retries by timer, and connections that
 // are kept and shared.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>

@@ -7,6 +7,8 @@
 
 #include <cstdlib>
 #include <future>
+#include <memory>
+#include <optional>
 
 #include "config/clock.h"
 #include "storage/object_store/http/reply_check.h"

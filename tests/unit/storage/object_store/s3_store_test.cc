@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <memory>
+
 #include "tests/support/fault_server.h"
 #include "tests/support/fetch.h"
 

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "storage/object_store/uri.h"
 
 namespace trawl::storage {
