@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# A real Apache Kafka broker, single node, without a tarball or a container: its jars come from Maven Central.
+# A real Apache Kafka broker, single node, without a tarball or a container: its jars come from
+# Maven Central.
 #
-#   kafka.sh                    fetches the jars unless they are there already, and prints their folder
-#   kafka.sh start DIR [PORT]   starts a broker on 127.0.0.1:PORT (default 9092) that keeps its data in DIR
+#   kafka.sh                    fetches the jars unless they are there, and prints their folder
+#   kafka.sh start DIR [PORT]   starts a broker on 127.0.0.1:PORT (default 9092; PORT + 1 is its
+#                               controller's) that keeps its data in DIR
 #   kafka.sh stop DIR           stops that broker
 #
-# Jars are kept in ${XDG_CACHE_HOME:-~/.cache}/trawl/kafka-<version>. Needs Java 17 and, to fetch, Maven.
+# Jars are kept in ${XDG_CACHE_HOME:-~/.cache}/trawl/kafka-<version>. Needs Java 17 and, to fetch,
+# Maven.
 set -euo pipefail
 
-KAFKA_VERSION=3.9.1   # 4.0.0 lacks what librdkafka 2.0 asks for; this one serves every client back to 2014
+KAFKA_VERSION=3.9.1   # 4.0.0 lacks what librdkafka 2.0 asks for
 SLF4J_VERSION=1.7.36
 LIBS=${XDG_CACHE_HOME:-$HOME/.cache}/trawl/kafka-$KAFKA_VERSION
 
@@ -18,10 +21,21 @@ write_pom() {
   cat >"$1" <<POM
 <project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
-  <groupId>trawl.testing</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
+  <groupId>trawl.testing</groupId>
+  <artifactId>kafka</artifactId>
+  <version>1</version>
+  <packaging>pom</packaging>
   <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>$SLF4J_VERSION</version></dependency>
+    <dependency>
+      <groupId>org.apache.kafka</groupId>
+      <artifactId>kafka_2.13</artifactId>
+      <version>$KAFKA_VERSION</version>
+    </dependency>
+    <dependency>
+      <groupId>org.slf4j</groupId>
+      <artifactId>slf4j-simple</artifactId>
+      <version>$SLF4J_VERSION</version>
+    </dependency>
   </dependencies>
 </project>
 POM
@@ -73,14 +87,18 @@ start() {
   if [[ -f $dir/pid ]] && kill -0 "$(<"$dir/pid")" 2>/dev/null; then
     die "a broker is already running in $dir (process $(<"$dir/pid"))"
   fi
-  if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then die "port $port is in use"; fi
+  local used
+  for used in "$port" $((port + 1)); do
+    if (exec 3<>"/dev/tcp/127.0.0.1/$used") 2>/dev/null; then die "port $used is in use"; fi
+  done
   write_properties "$dir/server.properties" "$dir/data" "$port" $((port + 1))
   if [[ ! -f $dir/data/meta.properties ]]; then
     # The cluster id is how Trawl tells one log from another, so each data folder gets its own.
     local cluster_id
     cluster_id=$(head -c 16 /dev/urandom | base64 | tr '+/' '__' | cut -c 1-22)
     java -Xmx128m -cp "$LIBS/*" kafka.tools.StorageTool format -t "$cluster_id" \
-      -c "$dir/server.properties" >"$dir/format.log" 2>&1 || die "formatting $dir: see $dir/format.log"
+      -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+      die "formatting $dir: see $dir/format.log"
   fi
   # A session of its own: Ctrl-C in this terminal must not stop the broker.
   setsid java -Xms128m -Xmx512m -XX:+UseG1GC -cp "$LIBS/*" kafka.Kafka "$dir/server.properties" \
@@ -88,7 +106,7 @@ start() {
   echo $! >"$dir/pid"
   for _ in $(seq 300); do
     if grep -q 'Kafka Server started' "$dir/server.log"; then
-      echo "Kafka $KAFKA_VERSION serves 127.0.0.1:$port (process $(<"$dir/pid"), log $dir/server.log)"
+      echo "Kafka $KAFKA_VERSION serves 127.0.0.1:$port (process $(<"$dir/pid"))"
       return
     fi
     kill -0 "$(<"$dir/pid")" 2>/dev/null || break

@@ -35,9 +35,9 @@ class BrokerEnvironment final : public ::testing::Environment {
 };
 
 BrokerEnvironment* const environment = [] {
-  auto* const created = new BrokerEnvironment;
-  ::testing::AddGlobalTestEnvironment(created);  // owns it
-  return created;
+  auto created = std::make_unique<BrokerEnvironment>();
+  ::testing::AddGlobalTestEnvironment(created.get());
+  return created.release();  // GoogleTest owns it
 }();
 
 testing::KafkaBroker& Broker() { return *environment->broker; }
