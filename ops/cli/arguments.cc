@@ -8,7 +8,9 @@
 #include <map>
 #include <optional>
 
+#include "config/suggest.h"
 #include "ops/cli/exit_code.h"
+#include "ops/telemetry/log.h"
 
 namespace trawl::ops {
 namespace {
@@ -127,8 +129,7 @@ void AddMainCommands(Parser& parser, Targets& targets,
   AddDatabase(run, targets.run.db);
   AddSettings(run, flags_of(run),
               {Section::kProducing, Section::kObjects, Section::kImages, Section::kWorking,
-               Section::kResults, Section::kProcess},
-              {"queue", "work-partitions"});
+               Section::kResults, Section::kProcess});
   run.footer("Example:\n  trawl run s3://photos/2026/ --model resnet18/ --db results.sqlite");
 
   CLI::App& producer =
@@ -199,6 +200,16 @@ void AddQueryCommands(Parser& parser, Targets& targets,
                Section::kWorking, Section::kResults, Section::kProcess});
 }
 
+/// What to say when the first word is no subcommand; CLI11 would only say that one is required.
+std::string UnknownCommand(const CLI::App& app, int argc, const char* const* argv) {
+  if (argc < 2 || argv[1][0] == '-') return "";
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
+  if (std::ranges::count(known, argv[1]) > 0) return "";
+  return fmt::format("unknown subcommand '{}'{} (see --help)", EscapeForTerminal(argv[1]),
+                     DidYouMean(argv[1], known));
+}
+
 }  // namespace
 
 std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
@@ -212,6 +223,10 @@ std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
   AddMainCommands(parser, targets, flags_of);
   AddQueryCommands(parser, targets, flags_of);
 
+  if (const std::string problem = UnknownCommand(parser.app, argc, argv); !problem.empty()) {
+    std::fprintf(stderr, "trawl: %s\n", problem.c_str());
+    return kExitUsage;
+  }
   try {
     parser.app.parse(argc, argv);
     if (parser.app.got_subcommand("run")) Check(targets.run.job);

@@ -221,10 +221,8 @@ class BadInputTest(e2e.EndToEndTest):
         self.check(2, "SOURCE or --manifest", "run", "--model", e2e.MODEL, "--db", self.db)
         self.check(2, "--model", "run", e2e.BUCKET, "--db", self.db)
         self.check(2, "--brokers", "worker")
-        self.check(
-            2,
-            "subcommand",
-        )
+        self.check(2, "subcommand is required")
+        self.check(2, "unknown subcommand 'runn'; did you mean 'run'", "runn")
         self.run_with(2, "batch-size = 0: must lie between", "--batch-size", "0")
         self.run_with(2, "job", "--job", "no/slashes allowed")
 
