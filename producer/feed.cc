@@ -16,12 +16,34 @@ class ListingFeed final : public Feed {
     TRAWL_ASSIGN(storage::ListPage page,
                  options_.objects.List(options_.spec.source, options_.prefix, cursor_.last_key,
                                        max_objects));
-    if (!page.objects.empty()) cursor_.last_key = page.objects.back().key;
-    cursor_.entries += page.objects.size();
-    return FeedPage{std::move(page.objects), cursor_, 0, page.last};
+    const bool listed = !page.objects.empty();
+    FeedPage fresh;
+    fresh.last = page.last;
+    for (ObjectRef& object : page.objects) TRAWL_TRY(Add(std::move(object), fresh));
+    if (listed && fresh.objects.empty() && !page.last)
+      return Error(Code::kDataLoss, "the store repeats what lies before '{}'", cursor_.last_key);
+    fresh.cursor = cursor_;
+    return fresh;
   }
 
  private:
+  /// Some stores repeat keys at the seam of two pages: these are left out. Out of order anywhere
+  /// else, the cursor would pass keys that never came.
+  Status Add(ObjectRef object, FeedPage& page) {
+    if (!cursor_.last_key.empty() && object.key <= cursor_.last_key) {
+      if (page.objects.empty()) {
+        ++page.duplicates;
+        return OkStatus();
+      }
+      return Error(Code::kDataLoss, "the store lists '{}' after '{}'", object.key,
+                   cursor_.last_key);
+    }
+    cursor_.last_key = object.key;
+    ++cursor_.entries;
+    page.objects.push_back(std::move(object));
+    return OkStatus();
+  }
+
   const ProducerOptions& options_;
   ListingCursor cursor_;
 };
@@ -71,10 +93,11 @@ class ManifestFeed final : public Feed {
 
 }  // namespace
 
-Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options,
-                                       const ListingCursor& cursor) {
+Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options, const ListingCursor& cursor,
+                                       std::stop_token stop) {
   if (options.manifest_path.empty()) return std::make_unique<ListingFeed>(options, cursor);
-  TRAWL_ASSIGN(auto reader, ManifestReader::Open(options.manifest_path, options.spec.source));
+  TRAWL_ASSIGN(auto reader,
+               ManifestReader::Open(options.manifest_path, options.spec.source, std::move(stop)));
   auto feed = std::make_unique<ManifestFeed>(std::move(reader));
   TRAWL_TRY(feed->SkipTo(cursor));
   return feed;

@@ -3,6 +3,7 @@
 // interface.
 
 #include <memory>
+#include <stop_token>
 #include <vector>
 
 #include "config/records.h"
@@ -22,12 +23,14 @@ struct FeedPage {
 class Feed {
  public:
   virtual ~Feed() = default;
-  /// Errors: the object store's, or kInvalidArgument for a manifest's line.
+  /// Errors: the object store's; kDataLoss when it does not list in the order of the keys' bytes;
+  /// kInvalidArgument for a manifest's line; kCancelled.
   virtual Result<FeedPage> Next(int max_objects) = 0;
 };
 
 /// Opens the job's feed behind `cursor`. Errors: kNotFound (no manifest), kFailedPrecondition (the
 /// manifest is not the one that the cursor was made for).
-Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options, const ListingCursor& cursor);
+Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options, const ListingCursor& cursor,
+                                       std::stop_token stop);
 
 }  // namespace trawl::producer

@@ -1,14 +1,15 @@
 #include "producer/manifest.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <filesystem>
 #include <fstream>
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "config/json_reader.h"
+#include "producer/fd_stream.h"
 
 namespace trawl::producer {
 namespace {
@@ -35,22 +36,30 @@ struct ManifestReader::Digest {
 };
 
 Result<std::unique_ptr<ManifestReader>> ManifestReader::Open(const std::string& path,
-                                                             const std::string& source) {
-  if (path == "-") return std::make_unique<ManifestReader>(std::cin, "standard input", source);
+                                                             const std::string& source,
+                                                             std::stop_token stop) {
+  if (path == "-") {
+    auto stream = std::make_unique<FdStream>(STDIN_FILENO, stop);
+    auto reader = std::make_unique<ManifestReader>(*stream, "standard input", source, stop);
+    reader->owned_ = std::move(stream);
+    return reader;
+  }
   std::error_code error;
   if (std::filesystem::is_directory(path, error))
     return Error(Code::kInvalidArgument, "manifest {}: is a folder", path);
   auto file = std::make_unique<std::ifstream>(path, std::ios::binary);
   if (!*file) return Error(Code::kNotFound, "manifest {}: no such file, or not readable", path);
-  auto reader = std::make_unique<ManifestReader>(*file, path, source);
+  auto reader = std::make_unique<ManifestReader>(*file, path, source, stop);
   reader->owned_ = std::move(file);
   return reader;
 }
 
-ManifestReader::ManifestReader(std::istream& stream, std::string name, std::string source)
+ManifestReader::ManifestReader(std::istream& stream, std::string name, std::string source,
+                               std::stop_token stop)
     : stream_(stream),
       name_(std::move(name)),
       source_(std::move(source)),
+      stop_(std::move(stop)),
       digest_(std::make_unique<Digest>()) {}
 
 ManifestReader::~ManifestReader() = default;
@@ -74,6 +83,8 @@ std::string ManifestReader::DigestHex() const {
 Result<std::optional<std::string>> ManifestReader::NextLine() {
   std::string line;
   while (std::getline(stream_, line)) {
+    // What was read when a stop came may be half a line.
+    if (stop_.stop_requested()) break;
     ++line_;
     if (line_ == 1 && line.starts_with(kByteOrderMark)) line.erase(0, kByteOrderMark.size());
     if (line.ends_with('\r')) line.pop_back();
@@ -82,6 +93,7 @@ Result<std::optional<std::string>> ManifestReader::NextLine() {
                    kMaxLineBytes);
     if (!line.empty()) return line;
   }
+  if (stop_.stop_requested()) return Error(Code::kCancelled, "interrupted while reading {}", name_);
   if (stream_.bad())
     return Error(Code::kDataLoss, "{}: reading stopped after line {}", name_, line_);
   return std::nullopt;

@@ -7,6 +7,7 @@
 #include <istream>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -20,13 +21,15 @@ class ManifestReader {
  public:
   /// "-" is standard input. `source` says what absolute paths mean. Errors: kNotFound.
   static Result<std::unique_ptr<ManifestReader>> Open(const std::string& path,
-                                                      const std::string& source);
-  /// Reads from `stream`, which outlives the reader.
-  ManifestReader(std::istream& stream, std::string name, std::string source);
+                                                      const std::string& source,
+                                                      std::stop_token stop = {});
+  /// Reads from `stream`, which outlives the reader and may end early once `stop` is requested.
+  ManifestReader(std::istream& stream, std::string name, std::string source,
+                 std::stop_token stop = {});
   ~ManifestReader();
 
   /// The next entry, or none at the end. Blank lines do not count. Errors: kInvalidArgument naming
-  /// the line; kDataLoss when reading stops before the end.
+  /// the line; kDataLoss when reading stops before the end; kCancelled.
   Result<std::optional<ObjectRef>> Next();
 
   /// Entries returned so far.
@@ -47,6 +50,7 @@ class ManifestReader {
   std::istream& stream_;
   const std::string name_;
   const std::string source_;
+  const std::stop_token stop_;
   bool is_jsonl_ = false;  // the first line decides
   uint64_t line_ = 0;
   uint64_t entries_ = 0;

@@ -4,7 +4,7 @@
 #include "producer/producer.h"
 
 #include <algorithm>
-#include <optional>
+#include <map>
 
 #include "config/clock.h"
 #include "config/set_digest.h"
@@ -40,6 +40,15 @@ Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {
   if (was.top_k != is.top_k)
     return differs("top-k", std::to_string(was.top_k), std::to_string(is.top_k));
   return OkStatus();
+}
+
+/// By the jobs' names, undecoded.
+Result<std::map<std::string, std::string>> NewestJobRecords(storage::MessageLog& log) {
+  std::map<std::string, std::string> newest;
+  TRAWL_TRY(storage::ReadToEnd(log, storage::kJobsTopic, [&](const storage::LogRecord& record) {
+    newest[record.key] = record.value;
+  }));
+  return newest;
 }
 
 /// One job's enqueueing, from whatever point it had reached.
@@ -89,14 +98,14 @@ class Enqueuer {
   }
 
  private:
+  /// A record of this job that cannot be read is an error: to take the job for a new one would
+  /// enqueue everything again.
   Status ReadJob() {
-    std::optional<JobRecord> found;
-    TRAWL_TRY(ForEachJob(options_.log, [&](const JobRecord& job) {
-      if (job.job_id == options_.job_id) found = job;
-    }));
-    if (found) {
-      TRAWL_TRY(CheckSameJob(*found, options_));
-      job_ = std::move(*found);
+    TRAWL_ASSIGN(const auto newest, NewestJobRecords(options_.log));
+    if (const auto found = newest.find(options_.job_id); found != newest.end()) {
+      TRAWL_ASSIGN(JobRecord job, DecodeJobRecord(found->second));
+      TRAWL_TRY(CheckSameJob(job, options_));
+      job_ = std::move(job);
     } else {
       job_ = JobRecord();
       job_.job_id = options_.job_id;
@@ -138,14 +147,16 @@ class Enqueuer {
 }  // namespace
 
 Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRecord&)>& visit) {
-  std::map<std::string, std::string> newest;
-  TRAWL_TRY(storage::ReadToEnd(log, storage::kJobsTopic, [&](const storage::LogRecord& record) {
-    newest[record.key] = record.value;
-  }));
+  TRAWL_ASSIGN(const auto newest, NewestJobRecords(log));
   for (const auto& [job_id, value] : newest) {
     const auto job = DecodeJobRecord(value);
-    if (!job) return Annotate(job.error(), "reading job {} from {}", job_id, storage::kJobsTopic);
-    visit(*job);
+    if (job) {
+      visit(*job);
+      continue;
+    }
+    // One broken record must not hide all other jobs.
+    ops::Log(ops::LogLevel::kWarn, "unreadable job record",
+             {{"job", job_id}, {"reason", job.error().message()}});
   }
   return OkStatus();
 }
@@ -155,7 +166,7 @@ Result<JobRecord> RunProducer(const ProducerOptions& options, StopSignals stop) 
   Enqueuer enqueuer(options);
   TRAWL_TRY(enqueuer.Open());
   if (enqueuer.sealed()) return enqueuer.job();
-  TRAWL_ASSIGN(const auto feed, OpenFeed(options, enqueuer.job().cursor));
+  TRAWL_ASSIGN(const auto feed, OpenFeed(options, enqueuer.job().cursor, stop.drain));
   uint64_t duplicates = 0;
   while (!enqueuer.sealed()) {
     if (stop.drain.stop_requested()) return Error(Code::kCancelled, "interrupted while listing");
@@ -166,7 +177,7 @@ Result<JobRecord> RunProducer(const ProducerOptions& options, StopSignals stop) 
     if (options.on_progress) options.on_progress(enqueuer.job());
   }
   if (duplicates > 0)
-    ops::Log(ops::LogLevel::kWarn, "the manifest names keys twice; each is enqueued once",
+    ops::Log(ops::LogLevel::kWarn, "keys came twice; each is enqueued once",
              {{"duplicates", duplicates}});
   return enqueuer.job();
 }

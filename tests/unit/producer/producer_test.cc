@@ -236,6 +236,56 @@ TEST_F(ProducerTest, ASecondProducerOfTheJobFencesTheFirst) {
   ExpectEachFileOnce(Produce(*log_).value());
 }
 
+/// A store that answers with the pages that it is given, in turn.
+class ScriptedStore final : public storage::ObjectStore {
+ public:
+  explicit ScriptedStore(std::vector<std::vector<std::string>> pages) : pages_(std::move(pages)) {}
+
+  Result<storage::ListPage> List(const std::string&, const std::string&, const std::string&,
+                                 int) override {
+    storage::ListPage page;
+    for (const std::string& key : pages_.at(next_++)) page.objects.push_back({key, "", {}, ""});
+    page.last = next_ == pages_.size();
+    return page;
+  }
+  void Get(storage::GetRequest, std::stop_token, storage::GetCallback) override {}
+
+ private:
+  const std::vector<std::vector<std::string>> pages_;
+  size_t next_ = 0;
+};
+
+TEST_F(ProducerTest, KeysThatAStoreRepeatsAtTheSeamOfPagesAreEnqueuedOnce) {
+  objects_ = std::make_unique<ScriptedStore>(
+      std::vector<std::vector<std::string>>{{"a", "b"}, {"a", "b", "c"}, {"c", "d"}});
+  EXPECT_THAT(Enqueued(Produce(*log_).value()),
+              ::testing::ElementsAre(std::pair("a", 1), std::pair("b", 1), std::pair("c", 1),
+                                     std::pair("d", 1)));
+}
+
+TEST_F(ProducerTest, AStoreThatListsOutOfOrderOrInCirclesIsRefused) {
+  objects_ = std::make_unique<ScriptedStore>(
+      std::vector<std::vector<std::string>>{{"a", "c", "b"}, {"d"}});
+  EXPECT_THAT(Produce(*log_).error().message(), HasSubstr("lists 'b' after 'c'"));
+  objects_ = std::make_unique<ScriptedStore>(
+      std::vector<std::vector<std::string>>{{"a", "b"}, {"a", "b"}, {"a", "b"}});
+  EXPECT_EQ(Produce(*log_).error().code(), Code::kDataLoss);
+}
+
+TEST_F(ProducerTest, AnUnreadableJobRecordHidesNoOtherJobAndIsNeverStartedOver) {
+  ASSERT_TRUE(Produce(*log_));
+  auto vandal = log_->OpenProducer("vandal").value();
+  storage::Transaction transaction;
+  transaction.records.push_back({storage::kJobsTopic, std::nullopt, "broken", "{}"});
+  ASSERT_TRUE(vandal->Commit(transaction).ok());
+  std::vector<std::string> jobs;
+  EXPECT_TRUE(ForEachJob(*log_, [&](const JobRecord& job) { jobs.push_back(job.job_id); }).ok());
+  EXPECT_THAT(jobs, ::testing::ElementsAre("job"));
+  ProducerOptions options = Options(*log_);
+  options.job_id = "broken";
+  EXPECT_EQ(RunProducer(options, {}).error().code(), Code::kInvalidArgument);
+}
+
 TEST_F(ProducerTest, AnEmptySourceIsASealedJobOfNothing) {
   spec_.source = "file://" + (dir_.path() / "empty").string() + "/";
   std::filesystem::create_directories(dir_.path() / "empty");
