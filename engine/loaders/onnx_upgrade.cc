@@ -94,13 +94,15 @@ Status UpgradeBatchNormalization(const Upgrade& upgrade) {
 }
 
 Status UpgradeCast(const Upgrade& upgrade) {
-  // Matters to 8-bit floats only, which are not supported anyway.
+  // Both matter to 8-bit floats only, which are not supported anyway.
   upgrade.node.attributes.Erase("saturate");
+  upgrade.node.attributes.Erase("round_mode");
   return OkStatus();
 }
 
 Status UpgradeQuantization(const Upgrade& upgrade) {
   upgrade.node.attributes.Erase("saturate");
+  TRAWL_TRY(upgrade.Drop("precision", 0));
   TRAWL_TRY(upgrade.Drop("block_size", 0));
   return upgrade.Drop("output_dtype", 0);
 }

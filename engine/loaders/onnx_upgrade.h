@@ -12,7 +12,7 @@ namespace trawl::engine {
 /// broadcasting; from 18 on, what the vocabulary knows of new inputs and attributes is read. The
 /// rest is refused where it occurs.
 inline constexpr int64_t kOldestOpset = 6;
-inline constexpr int64_t kNewestOpset = 22;
+inline constexpr int64_t kNewestOpset = 28;
 
 /// Rewrites `node`, which is as the file of opset `opset` has it, and may add constants to `graph`.
 /// Errors: kInvalidArgument (attribute of a wrong type), kUnimplemented.
