@@ -46,7 +46,8 @@ Result<std::unique_ptr<const CompiledGraph>> CompiledGraph::Compile(Graph graph,
   return compiled;
 }
 
-Result<std::map<std::string, Tensor>> RunOnce(Graph graph, const std::map<std::string, Tensor>& inputs,
+Result<std::map<std::string, Tensor>> RunOnce(Graph graph,
+                                              const std::map<std::string, Tensor>& inputs,
                                               const CompileOptions& options) {
   TRAWL_ASSIGN(const auto compiled, CompiledGraph::Compile(std::move(graph), options));
   std::vector<ConstTensorView> views;
@@ -54,7 +55,8 @@ Result<std::map<std::string, Tensor>> RunOnce(Graph graph, const std::map<std::s
   for (size_t i = 0; i < compiled->input_count(); ++i) {
     const Value& input = compiled->input(i);
     const auto it = inputs.find(input.name);
-    if (it == inputs.end()) return Error(Code::kInvalidArgument, "input '{}' is missing", input.name);
+    if (it == inputs.end())
+      return Error(Code::kInvalidArgument, "input '{}' is missing", input.name);
     batch = BatchOf(*input.shape, it->second.shape()).value_or(batch);
     views.push_back({it->second.dtype(), it->second.shape(), it->second.bytes()});
   }

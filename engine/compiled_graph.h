@@ -1,6 +1,7 @@
 #pragma once
-// CompiledGraph: an optimised graph with a kernel bound to every node, shared by all threads. Execution: one thread's
-// arena and Run. Model and Session (engine/model.h) are these two for image classifiers; tests use them directly.
+// CompiledGraph: an optimised graph with a kernel bound to every node, shared by all threads.
+// Execution: one thread's arena and Run. Model and Session (engine/model.h) are these two for image
+// classifiers; tests use them directly.
 
 #include <map>
 #include <memory>
@@ -16,14 +17,17 @@
 namespace trawl::engine {
 
 struct CompileOptions {
-  /// Compute this value, or this node's first output, instead of the graph's outputs. Empty: all outputs.
+  /// Compute this value, or this node's first output, instead of the graph's outputs. Empty: all
+  /// outputs.
   std::string output;
-  /// Inputs whose value is known now: they become constants. Shape operands (Reshape's target, Slice's starts …) must be
-  /// known at compile time, so a graph that has them as inputs binds them here.
+  /// Inputs whose value is known now: they become constants. Shape operands (Reshape's target,
+  /// Slice's starts …) must be known at compile time, so a graph that has them as inputs binds them
+  /// here.
   std::map<std::string, Tensor, std::less<>> bound_inputs;
   /// Plain-loop kernels only: the oracle.
   bool reference_kernels = false;
-  /// Names of passes to leave out (those of PassNames()). Passes that a graph needs to run at all ignore this.
+  /// Names of passes to leave out (those of PassNames()). Passes that a graph needs to run at all
+  /// ignore this.
   std::vector<std::string> disabled_passes;
 };
 
@@ -48,8 +52,9 @@ class Kernel;
 /// Immutable after Compile; share it between threads.
 class CompiledGraph {
  public:
-  /// Runs the passes and binds kernels. Errors: kInvalidArgument or kResourceExhausted for a malformed graph, kUnimplemented
-  /// for what the engine does not support, each naming node and operator.
+  /// Runs the passes and binds kernels. Errors: kInvalidArgument or kResourceExhausted for a
+  /// malformed graph, kUnimplemented for what the engine does not support, each naming node and
+  /// operator.
   static Result<std::unique_ptr<const CompiledGraph>> Compile(Graph graph,
                                                               const CompileOptions& options = {});
   ~CompiledGraph();
@@ -81,13 +86,16 @@ class CompiledGraph {
 /// Not thread-safe: one Execution per thread. Borrows the compiled graph, which must outlive it.
 class Execution {
  public:
-  /// Plans the arena for batches of up to `max_batch`. Errors: kResourceExhausted when it would pass kMaxArenaBytes.
-  static Result<std::unique_ptr<Execution>> Create(const CompiledGraph& compiled, int64_t max_batch = 1);
+  /// Plans the arena for batches of up to `max_batch`. Errors: kResourceExhausted when it would
+  /// pass kMaxArenaBytes.
+  static Result<std::unique_ptr<Execution>> Create(const CompiledGraph& compiled,
+                                                   int64_t max_batch = 1);
   ~Execution();
 
-  /// Runs the graph. `inputs` are borrowed during the call, in the order of CompiledGraph::input(i), where kBatch = `batch`.
-  /// After the first Run at a batch it allocates nothing. Errors: kInvalidArgument when types or shapes differ, or when data
-  /// is out of an operator's range (Gather's indices), naming the node.
+  /// Runs the graph. `inputs` are borrowed during the call, in the order of
+  /// CompiledGraph::input(i), where kBatch = `batch`. After the first Run at a batch it allocates
+  /// nothing. Errors: kInvalidArgument when types or shapes differ, or when data is out of an
+  /// operator's range (Gather's indices), naming the node.
   Status Run(int64_t batch, std::span<const ConstTensorView> inputs);
   /// Output `i` of the last Run; valid until the next one.
   ConstTensorView output(size_t i) const;
@@ -100,8 +108,8 @@ class Execution {
   std::unique_ptr<State> state_;
 };
 
-/// Compiles, runs once and copies the outputs, all by name; the batch follows from the inputs' shapes. Inputs that the
-/// outputs do not need may be given and are ignored. For tests and tools.
+/// Compiles, runs once and copies the outputs, all by name; the batch follows from the inputs'
+/// shapes. Inputs that the outputs do not need may be given and are ignored. For tests and tools.
 Result<std::map<std::string, Tensor>> RunOnce(Graph graph,
                                               const std::map<std::string, Tensor>& inputs,
                                               const CompileOptions& options = {});

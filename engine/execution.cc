@@ -1,4 +1,5 @@
-// Execution: buffers planned once for the largest batch; per batch size, every view of every kernel call made once.
+// Execution: buffers planned once for the largest batch; per batch size, every view of every kernel
+// call made once.
 #include <algorithm>
 #include <cstdlib>
 #include <map>
@@ -31,7 +32,8 @@ struct BufferAssignment {
 
 size_t ValueBytes(const Value& value, int64_t batch) {
   size_t bytes = ByteSize(value.dtype);
-  for (const int64_t dim : *value.shape) bytes *= static_cast<size_t>(IsBatch(dim) ? -dim * batch : dim);
+  for (const int64_t dim : *value.shape)
+    bytes *= static_cast<size_t>(IsBatch(dim) ? -dim * batch : dim);
   return bytes;
 }
 
@@ -78,7 +80,8 @@ BufferAssignment AssignBuffers(const CompiledGraph& compiled, int64_t batch) {
       const ValueId id = node.outputs[k];
       if (id == kNoValue) continue;
       const int last = std::max(now, last_reader[static_cast<size_t>(id)]);
-      size_t buffer = k == 0 ? InPlaceBuffer(compiled, i, last_reader, assignment, batch) : kNoBuffer;
+      size_t buffer =
+          k == 0 ? InPlaceBuffer(compiled, i, last_reader, assignment, batch) : kNoBuffer;
       if (buffer == kNoBuffer) {
         buffer = assignment.buffers.size();
         assignment.buffers.push_back({ValueBytes(graph.value(id), batch), now, last});
@@ -95,7 +98,7 @@ BufferAssignment AssignBuffers(const CompiledGraph& compiled, int64_t batch) {
 
 /// All views of all kernel calls at one batch size. Addresses of inputs are filled in by each Run.
 struct Binding {
-  std::vector<std::vector<int64_t>> shapes;  // by value
+  std::vector<std::vector<int64_t>> shapes;          // by value
   std::vector<std::vector<ConstTensorView>> inputs;  // by node
   std::vector<std::vector<TensorView>> outputs;
   std::vector<std::byte*> scratch;
@@ -144,7 +147,7 @@ Binding Execution::State::Bind(int64_t batch) const {
       }
       const Value& value = graph.value(id);
       reads.push_back({value.dtype, binding.shapes[static_cast<size_t>(id)],
-                        value.constant ? value.constant->bytes() : AddressOf(id)});
+                       value.constant ? value.constant->bytes() : AddressOf(id)});
     }
     auto& writes = binding.outputs.emplace_back();
     for (const ValueId id : node.outputs) {
@@ -152,7 +155,8 @@ Binding Execution::State::Bind(int64_t batch) const {
         writes.push_back({});
         continue;
       }
-      writes.push_back({graph.value(id).dtype, binding.shapes[static_cast<size_t>(id)], AddressOf(id)});
+      writes.push_back(
+          {graph.value(id).dtype, binding.shapes[static_cast<size_t>(id)], AddressOf(id)});
     }
     binding.scratch.push_back(AddressOf(assignment.scratch[i]));
   }
@@ -170,7 +174,8 @@ Status Execution::State::CheckInputs(const Binding& binding,
     const auto& shape = binding.shapes[static_cast<size_t>(compiled->graph().inputs()[i])];
     if (inputs[i].dtype != input.dtype || !std::ranges::equal(inputs[i].shape, shape)) {
       return Error(Code::kInvalidArgument, "input '{}' is {} {} instead of {} {}", input.name,
-                   ToString(inputs[i].dtype), ToString(Shape(inputs[i].shape.begin(), inputs[i].shape.end())),
+                   ToString(inputs[i].dtype),
+                   ToString(Shape(inputs[i].shape.begin(), inputs[i].shape.end())),
                    ToString(input.dtype), ToString(shape));
     }
   }
@@ -194,7 +199,8 @@ void Execution::State::SetOutputs(const Binding& binding, std::span<const ConstT
 Execution::Execution() : state_(std::make_unique<State>()) {}
 Execution::~Execution() = default;
 
-Result<std::unique_ptr<Execution>> Execution::Create(const CompiledGraph& compiled, int64_t max_batch) {
+Result<std::unique_ptr<Execution>> Execution::Create(const CompiledGraph& compiled,
+                                                     int64_t max_batch) {
   if (max_batch < 1 || max_batch > kMaxBatch) {
     return Error(Code::kInvalidArgument, "a batch of {} is not from 1 to {}", max_batch, kMaxBatch);
   }
@@ -205,8 +211,9 @@ Result<std::unique_ptr<Execution>> Execution::Create(const CompiledGraph& compil
   state.assignment = AssignBuffers(compiled, max_batch);
   state.plan = PlanMemory(state.assignment.buffers);
   if (state.plan.arena_bytes > kMaxArenaBytes) {
-    return Error(Code::kResourceExhausted, "a batch of {} needs {} MiB of activations; at most {} MiB are given",
-                 max_batch, state.plan.arena_bytes >> 20, kMaxArenaBytes >> 20);
+    return Error(Code::kResourceExhausted,
+                 "a batch of {} needs {} MiB of activations; at most {} MiB are given", max_batch,
+                 state.plan.arena_bytes >> 20, kMaxArenaBytes >> 20);
   }
   state.arena.bytes = state.plan.arena_bytes;
   // At least one block, so that empty tensors have an address, too.
@@ -233,7 +240,8 @@ Result<std::unique_ptr<Execution>> Execution::Create(const CompiledGraph& compil
 Status Execution::Run(int64_t batch, std::span<const ConstTensorView> inputs) {
   State& state = *state_;
   if (batch < 1 || batch > state.max_batch) {
-    return Error(Code::kInvalidArgument, "a batch of {} is not from 1 to {}", batch, state.max_batch);
+    return Error(Code::kInvalidArgument, "a batch of {} is not from 1 to {}", batch,
+                 state.max_batch);
   }
   auto it = state.bindings.find(batch);
   if (it == state.bindings.end()) it = state.bindings.emplace(batch, state.Bind(batch)).first;

@@ -10,8 +10,8 @@ namespace trawl::engine {
 namespace {
 
 template <class T>
-Result<T> GetAttribute(const std::map<std::string, Attribute, std::less<>>& values, std::string_view name,
-                       T fallback, std::string_view type) {
+Result<T> GetAttribute(const std::map<std::string, Attribute, std::less<>>& values,
+                       std::string_view name, T fallback, std::string_view type) {
   const auto it = values.find(name);
   if (it == values.end()) return fallback;
   if (const T* value = std::get_if<T>(&it->second)) return *value;
@@ -77,7 +77,8 @@ ValueId Graph::AddNode(std::string name, std::string op, std::vector<ValueId> in
   Value output;
   output.name = std::move(output_name);
   const ValueId id = AddValue(std::move(output));
-  nodes_.push_back({std::move(name), std::move(op), std::move(inputs), {id}, std::move(attributes)});
+  nodes_.push_back(
+      {std::move(name), std::move(op), std::move(inputs), {id}, std::move(attributes)});
   return id;
 }
 
@@ -94,7 +95,8 @@ void Graph::ReplaceUses(ValueId from, ValueId to) {
 }
 
 Status Graph::SortNodes() {
-  // Kahn's algorithm; the smallest index first among the ready ones keeps the file's order where it is legal.
+  // Kahn's algorithm; the smallest index first among the ready ones keeps the file's order where it
+  // is legal.
   std::vector<int> producer(values_.size(), -1);
   for (size_t i = 0; i < nodes_.size(); ++i) {
     for (const ValueId id : nodes_[i].outputs) {
@@ -125,7 +127,8 @@ Status Graph::SortNodes() {
   if (sorted.size() != nodes_.size()) {
     for (size_t i = 0; i < nodes_.size(); ++i) {
       if (waiting[i] > 0) {
-        return Error(Code::kInvalidArgument, "node '{}' ({}) is on a cycle", nodes_[i].name, nodes_[i].op);
+        return Error(Code::kInvalidArgument, "node '{}' ({}) is on a cycle", nodes_[i].name,
+                     nodes_[i].op);
       }
     }
   }
@@ -135,8 +138,9 @@ Status Graph::SortNodes() {
 
 Status Graph::Verify() const {
   if (nodes_.size() > kMaxNodes || values_.size() > kMaxValues) {
-    return Error(Code::kResourceExhausted, "the graph has {} nodes and {} values; at most {} and {} are read",
-                 nodes_.size(), values_.size(), kMaxNodes, kMaxValues);
+    return Error(Code::kResourceExhausted,
+                 "the graph has {} nodes and {} values; at most {} and {} are read", nodes_.size(),
+                 values_.size(), kMaxNodes, kMaxValues);
   }
   const auto in_range = [&](ValueId id) {
     return id >= 0 && static_cast<size_t>(id) < values_.size();
@@ -154,8 +158,9 @@ Status Graph::Verify() const {
     for (const ValueId id : node.inputs) {
       if (id == kNoValue) continue;
       if (!in_range(id) || !defined[static_cast<size_t>(id)]) {
-        return Error(Code::kInvalidArgument, "node '{}' ({}) reads '{}', which nothing before it defines",
-                     node.name, node.op, in_range(id) ? value(id).name : "?");
+        return Error(Code::kInvalidArgument,
+                     "node '{}' ({}) reads '{}', which nothing before it defines", node.name,
+                     node.op, in_range(id) ? value(id).name : "?");
       }
     }
     for (const ValueId id : node.outputs) {

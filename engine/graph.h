@@ -1,6 +1,7 @@
 #pragma once
-// The graph: what loaders build, passes rewrite and the compiler binds. Its operators are ONNX's, in the form of
-// engine/ops.h (the newest opset's; loaders convert older opsets and MXNet's operators to it).
+// The graph: what loaders build, passes rewrite and the compiler binds. Its operators are ONNX's,
+// in the form of engine/ops.h (the newest opset's; loaders convert older opsets and MXNet's
+// operators to it).
 
 #include <cstdint>
 #include <map>
@@ -18,15 +19,18 @@ namespace trawl::engine {
 using ValueId = int32_t;
 inline constexpr ValueId kNoValue = -1;  // an optional input that is absent
 
-using Attribute = std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>, Tensor>;
+using Attribute =
+    std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>, Tensor>;
 
-/// Named attributes of a node, with typed access and defaults. Loaders validate; wrong types are the loader's errors.
+/// Named attributes of a node, with typed access and defaults. Loaders validate; wrong types are
+/// the loader's errors.
 class Attributes {
  public:
   void Set(std::string name, Attribute value) { values_[std::move(name)] = std::move(value); }
   void Erase(std::string_view name);
   bool Has(std::string_view name) const;
-  /// The attribute, or `fallback` when it is absent. Errors: kInvalidArgument when its type is another.
+  /// The attribute, or `fallback` when it is absent. Errors: kInvalidArgument when its type is
+  /// another.
   Result<int64_t> Int(std::string_view name, int64_t fallback) const;
   Result<float> Float(std::string_view name, float fallback) const;
   Result<std::string> String(std::string_view name, std::string fallback) const;
@@ -39,8 +43,8 @@ class Attributes {
 };
 
 struct Node {
-  std::string name;  // as in the model file; loaders make up one when it is empty
-  std::string op;    // "Conv"
+  std::string name;              // as in the model file; loaders make up one when it is empty
+  std::string op;                // "Conv"
   std::vector<ValueId> inputs;   // kNoValue for absent optional ones
   std::vector<ValueId> outputs;  // kNoValue for outputs that nobody asks for
   Attributes attributes;
@@ -54,15 +58,16 @@ struct Value {
   std::optional<Tensor> constant;  // set for weights and folded values
 };
 
-/// Nodes in topological order over values. A plain container: passes edit it freely and Verify() checks it afterwards.
+/// Nodes in topological order over values. A plain container: passes edit it freely and Verify()
+/// checks it afterwards.
 class Graph {
  public:
   ValueId AddValue(Value value);
   ValueId AddConstant(std::string name, Tensor tensor);
   ValueId AddInput(std::string name, DType dtype, Shape shape);
   /// Appends a node with one fresh output value named `output_name`, and returns that value.
-  ValueId AddNode(std::string name, std::string op, std::vector<ValueId> inputs, Attributes attributes,
-                  std::string output_name);
+  ValueId AddNode(std::string name, std::string op, std::vector<ValueId> inputs,
+                  Attributes attributes, std::string output_name);
 
   Value& value(ValueId id) { return values_[static_cast<size_t>(id)]; }
   const Value& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
@@ -83,8 +88,8 @@ class Graph {
   /// Sorts the nodes topologically. Errors: kInvalidArgument naming a node on a cycle.
   Status SortNodes();
 
-  /// Every input of a node is a graph input, a constant or an earlier node's output; every value has one producer; ids
-  /// are in range; outputs exist. Errors: kInvalidArgument naming the node.
+  /// Every input of a node is a graph input, a constant or an earlier node's output; every value
+  /// has one producer; ids are in range; outputs exist. Errors: kInvalidArgument naming the node.
   Status Verify() const;
 
  private:

@@ -39,9 +39,10 @@ MemoryPlan PlanMemory(std::span<const BufferLifetime> buffers) {
     }
     plan.offsets[i] = best.value_or(end);
     plan.arena_bytes = std::max(plan.arena_bytes, plan.offsets[i] + bytes);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), i,
-                                   [&](size_t a, size_t b) { return plan.offsets[a] < plan.offsets[b]; }),
-                  i);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), i,
+                         [&](size_t a, size_t b) { return plan.offsets[a] < plan.offsets[b]; }),
+        i);
   }
   return plan;
 }

@@ -19,9 +19,10 @@ struct MemoryPlan {
   size_t arena_bytes = 0;
 };
 
-/// Buffers whose lifetimes overlap get disjoint ranges. Greedy by size: the largest buffer first, each into the smallest gap
-/// between the already placed ones that it overlaps in time, or behind them ("Greedy by Size for Offset Calculation",
-/// Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference, arXiv:2001.03288). O(n²) for n buffers.
+/// Buffers whose lifetimes overlap get disjoint ranges. Greedy by size: the largest buffer first,
+/// each into the smallest gap between the already placed ones that it overlaps in time, or behind
+/// them ("Greedy by Size for Offset Calculation", Pisarchyk and Lee, Efficient Memory Management
+/// for Deep Neural Net Inference, arXiv:2001.03288). O(n²) for n buffers.
 MemoryPlan PlanMemory(std::span<const BufferLifetime> buffers);
 
 }  // namespace trawl::engine

@@ -41,13 +41,12 @@ Result<int> ShapeOutput(Graph& graph, OutputKind kind) {
   const Value& value = graph.value(output);
   const std::string name = value.name;
   const Shape shape = *value.shape;
-  const bool fits = value.dtype == DType::kF32 && shape.size() >= 2 && shape[0] == kBatch &&
-                    shape[1] > 0 && std::all_of(shape.begin() + 2, shape.end(), [](int64_t dim) {
-                      return dim == 1;
-                    });
+  const bool fits =
+      value.dtype == DType::kF32 && shape.size() >= 2 && shape[0] == kBatch && shape[1] > 0 &&
+      std::all_of(shape.begin() + 2, shape.end(), [](int64_t dim) { return dim == 1; });
   if (!fits) {
-    return Error(Code::kInvalidArgument, "output '{}' is {} {}; a classifier's is f32 [N, classes]", name,
-                 ToString(value.dtype), ToString(shape));
+    return Error(Code::kInvalidArgument, "output '{}' is {} {}; a classifier's is f32 [N, classes]",
+                 name, ToString(value.dtype), ToString(shape));
   }
   if (shape.size() > 2) {
     output = graph.AddNode(name + "/flatten", "Flatten", {output}, {}, name + "/flat");
@@ -55,16 +54,18 @@ Result<int> ShapeOutput(Graph& graph, OutputKind kind) {
   if (kind == OutputKind::kLogits) {
     Attributes attributes;
     attributes.Set("axis", int64_t{1});
-    output = graph.AddNode(name + "/softmax", "Softmax", {output}, attributes, name + "/probabilities");
+    output =
+        graph.AddNode(name + "/softmax", "Softmax", {output}, attributes, name + "/probabilities");
   }
   graph.outputs() = {output};
   return static_cast<int>(shape[1]);
 }
 
 Status CheckLabels(const ModelPackage& package, int classes) {
-  if (package.labels.empty() || package.labels.size() == static_cast<size_t>(classes)) return OkStatus();
-  return Error(Code::kInvalidArgument, "the model has {} classes but its labels file has {} lines", classes,
-               package.labels.size());
+  if (package.labels.empty() || package.labels.size() == static_cast<size_t>(classes))
+    return OkStatus();
+  return Error(Code::kInvalidArgument, "the model has {} classes but its labels file has {} lines",
+               classes, package.labels.size());
 }
 
 /// The package's graph, cut down to the wanted output.
@@ -98,8 +99,8 @@ Result<std::shared_ptr<const Model>> Model::Load(const ModelPackage& package) {
   model->package_ = package;
   model->graph_ = std::move(*compiled);
   if (model->graph_->input_count() != 1) {
-    return Error(Code::kInvalidArgument, "loading model {}: the output does not depend on the image",
-                 package.graph_path);
+    return Error(Code::kInvalidArgument,
+                 "loading model {}: the output does not depend on the image", package.graph_path);
   }
   return model;
 }
@@ -117,7 +118,8 @@ struct Session::State {
 Session::Session() : state_(std::make_unique<State>()) {}
 Session::~Session() = default;
 
-Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model, int max_batch) {
+Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model,
+                                                 int max_batch) {
   auto session = std::unique_ptr<Session>(new Session);
   TRAWL_ASSIGN(session->state_->execution, Execution::Create(model->graph(), max_batch));
   session->state_->input_shape = *model->graph().input(0).shape;
@@ -131,10 +133,11 @@ Status Session::Run(std::span<const float> images, int n, std::span<float> proba
   const auto classes = static_cast<size_t>(model_->classes());
   if (n < 1 || n > max_batch_ || images.size() != count * model_->input_size() ||
       probabilities.size() != count * classes) {
-    return Error(Code::kInvalidArgument,
-                 "a batch of {} (of at most {}) with {} input floats of {} and {} output floats of {}", n,
-                 max_batch_, images.size(), count * model_->input_size(), probabilities.size(),
-                 count * classes);
+    return Error(
+        Code::kInvalidArgument,
+        "a batch of {} (of at most {}) with {} input floats of {} and {} output floats of {}", n,
+        max_batch_, images.size(), count * model_->input_size(), probabilities.size(),
+        count * classes);
   }
   state_->input_shape[0] = n;
   const ConstTensorView view{DType::kF32, state_->input_shape,
@@ -153,13 +156,15 @@ std::vector<ClassScore> TopK(std::span<const float> probabilities, int k) {
   const auto count = std::min(order.size(), static_cast<size_t>(std::max(k, 0)));
   // A NaN ranks behind all numbers, so that the order stays a strict weak one.
   const auto better = [&](int a, int b) {
-    const float x = probabilities[static_cast<size_t>(a)], y = probabilities[static_cast<size_t>(b)];
+    const float x = probabilities[static_cast<size_t>(a)],
+                y = probabilities[static_cast<size_t>(b)];
     const bool x_nan = x != x, y_nan = y != y;
     if (x_nan != y_nan) return y_nan;
     if (!x_nan && x != y) return x > y;
     return a < b;
   };
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(), better);
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count), order.end(),
+                    better);
   std::vector<ClassScore> scores;
   for (size_t i = 0; i < count; ++i) {
     scores.push_back({order[i], probabilities[static_cast<size_t>(order[i])]});

@@ -1,5 +1,6 @@
 #pragma once
-// Model: the loaded, optimised network with its weights, once per process. Session: one thread's arena and Run.
+// Model: the loaded, optimised network with its weights, once per process. Session: one thread's
+// arena and Run.
 
 #include <memory>
 #include <span>
@@ -16,13 +17,15 @@ class CompiledGraph;  // optimised graph, kernels and packed weights; engine/com
 /// Immutable after Load; share it between threads.
 class Model {
  public:
-  /// Reads the graph and its weights, runs the passes, chooses kernels. `output_node`: classify by another node's
-  /// value instead of the graph's output (empty: the graph's).
-  /// Errors: kInvalidArgument or kDataLoss for a malformed model, kUnimplemented naming node and operator.
+  /// Reads the graph and its weights, runs the passes, chooses kernels. The package's output_name
+  /// may be any node's or value's (empty: the graph's first output); it must be [N, classes], with
+  /// or without trailing dimensions of 1. Logits get a softmax.
+  /// Errors: kInvalidArgument or kDataLoss for a malformed model or labels that are not as many as
+  /// the classes, kUnimplemented naming node and operator.
   static Result<std::shared_ptr<const Model>> Load(const ModelPackage& package);
   ~Model();
 
-  const ModelPackage& package() const { return package_; }  // with the input size taken from the graph if it was bare
+  const ModelPackage& package() const { return package_; }
   int classes() const { return classes_; }
   /// Floats per image: channels × height × width.
   size_t input_size() const;
@@ -35,14 +38,16 @@ class Model {
   std::unique_ptr<const CompiledGraph> graph_;
 };
 
-/// Not thread-safe: one Session per thread. After the first Run at each batch size, Run allocates nothing.
+/// Not thread-safe: one Session per thread. After the first Run at each batch size, Run allocates
+/// nothing.
 class Session {
  public:
   /// Plans the arena for batches of up to `max_batch` images.
   static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model, int max_batch);
   ~Session();
 
-  /// `images`: [n, C, H, W] f32 (or [n, H, W, C], as the model's layout says), normalised; 1 <= n <= max_batch.
+  /// `images`: [n, C, H, W] f32 (or [n, H, W, C], as the model's layout says), normalised;
+  /// 1 <= n <= max_batch.
   /// `probabilities`: [n, classes] f32, written in full. Scores do not depend on n beyond 1e-5.
   /// Errors: kInvalidArgument if a size differs. Nothing else can fail after Create.
   Status Run(std::span<const float> images, int n, std::span<float> probabilities);
@@ -65,7 +70,8 @@ struct ClassScore {
   float probability = 0;
 };
 
-/// The k best classes by falling probability; ties by rising class index. k is cut to the number of classes.
+/// The k best classes by falling probability; ties by rising class index. k is cut to the number of
+/// classes.
 std::vector<ClassScore> TopK(std::span<const float> probabilities, int k);
 
 }  // namespace trawl::engine

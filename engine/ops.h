@@ -1,37 +1,49 @@
 #pragma once
-// The operators: one OpDef each, in the tables of engine/ops/*.cc, with its shape inference. Kernels are elsewhere
-// (engine/kernels), so that several may serve one operator.
+// The operators: one OpDef each, in the tables of engine/ops/*.cc, with its shape inference.
+// Kernels are elsewhere (engine/kernels), so that several may serve one operator.
 //
-// The vocabulary that loaders write is ONNX's, in the form of the newest opset, whatever the file's opset was:
+// The vocabulary that loaders write is ONNX's, in the form of the newest opset, whatever the file's
+// opset was:
 //
-//  * Operands are inputs, never attributes, as i64 (or f32) values, usually constants:
-//      Reshape(data, shape)  attr allowzero      Expand(data, shape)       ConstantOfShape(shape)  attr value (Tensor)
-//      Squeeze(data, axes?)                      Unsqueeze(data, axes)     Split(data, sizes?)  attrs axis, num_outputs
-//      Pad(data, pads, value?, axes?)  attr mode: constant | reflect | edge
-//      Slice(data, starts, ends, axes?, steps?)  Clip(x, min?, max?)       Gather(data, indices)  attr axis
-//      ReduceMean | ReduceSum | ReduceMax | ReduceMin | ReduceProd (data, axes?)  attrs keepdims = 1, noop_with_empty_axes
-//    Loaders turn the attributes of older opsets (axes, pads, starts, ends, min, max, split, ratio …) into constants.
-//  * Softmax and LogSoftmax(x)  attrs axis = -1, flatten = 0. flatten = 1 is the rule before opset 13: the dimensions from
-//    `axis` to the last are normalised together (loaders then set axis = 1 when the file has none).
-//  * BatchNormalization(x, scale, bias, mean, variance)  attr epsilon: inference only, one output.
-//  * Conv(x, w, b?)  attrs auto_pad, dilations, group, kernel_shape, pads, strides: 1-D to 3-D, NCHW.
-//    MaxPool, AveragePool  attrs auto_pad, ceil_mode, dilations, kernel_shape, pads, strides, count_include_pad (Average).
-//    GlobalAveragePool, GlobalMaxPool. Gemm(a, b, c?)  attrs alpha, beta, transA, transB. MatMul(a, b).
-//    InstanceNormalization(x, scale, bias)  attr epsilon. LRN  attrs size, alpha, beta, bias.
-//  * Unary: Abs Ceil Erf Exp Floor HardSwish Log Neg Reciprocal Relu Round Sigmoid Sign Softplus Softsign Sqrt Tanh;
-//    with alpha (and beta, gamma) as ONNX has them: Celu Elu HardSigmoid LeakyRelu Selu ThresholdedRelu. PRelu(x, slope).
-//  * Binary with broadcasting: Add Sub Mul Div Pow; of one or more inputs: Sum Mean Max Min.
-//    Opsets before 7 (axis and broadcast attributes) are the loader's to reject or to rewrite with Unsqueeze.
-//  * Comparisons for shape arithmetic: Equal, Where(condition, x, y).
-//  * QuantizeLinear(x, scale, zero_point?), DequantizeLinear(x, scale, zero_point?)  attr axis = 1.
-//  * Cast(x)  attr to: a string as of ToString(DType): "f32", "i64" …
-//  * Concat attr axis. Flatten attr axis. Transpose attr perm. Shape attrs start, end. Size.
-//  * Identity; Dropout(x, ratio?, training_mode?) with an optional mask output: inference only.
-//  * Constant is not in the vocabulary: loaders add a constant value (Graph::AddConstant) instead of a node.
+//  * Operands are inputs, never attributes: i64 (or f32) values, usually constants. Loaders make
+//    constants of the attributes of older opsets (axes, pads, starts, min, split, ratio …).
+//      Reshape(data, shape)                              allowzero
+//      Expand(data, shape)
+//      ConstantOfShape(shape)                            value (Tensor)
+//      Squeeze(data, axes?), Unsqueeze(data, axes)
+//      Split(data, sizes?)                               axis, num_outputs
+//      Slice(data, starts, ends, axes?, steps?)
+//      Gather(data, indices)                             axis
+//      Pad(data, pads, value?, axes?)                    mode: constant | reflect | edge
+//      Clip(x, min?, max?)
+//      ReduceMean, ReduceSum, ReduceMax, ReduceMin,
+//      ReduceProd(data, axes?)                           keepdims, noop_with_empty_axes
+//  * Windows, 1-D to 3-D, channels first:
+//      Conv(x, w, b?)         auto_pad, dilations, group, kernel_shape, pads, strides
+//      MaxPool, AveragePool   auto_pad, ceil_mode, dilations, kernel_shape, pads, strides, and
+//                             count_include_pad of AveragePool
+//      GlobalAveragePool, GlobalMaxPool
+//  * Products: Gemm(a, b, c?) with alpha, beta, transA, transB; MatMul(a, b).
+//  * Normalisations: BatchNormalization(x, scale, bias, mean, variance) with epsilon, for inference
+//    only, one output; InstanceNormalization(x, scale, bias) with epsilon; LRN with size, alpha,
+//    beta, bias; Softmax and LogSoftmax with axis = -1 and flatten = 0. flatten = 1 is the rule
+//    before opset 13: the dimensions from `axis` to the last are normalised together (loaders then
+//    set axis = 1 when the file has none).
+//  * Unary: Abs Ceil Erf Exp Floor HardSwish Log Neg Reciprocal Relu Round Sigmoid Sign Softplus
+//    Softsign Sqrt Tanh; with alpha (beta, gamma) as ONNX has them: Celu Elu HardSigmoid LeakyRelu
+//    Selu ThresholdedRelu. PRelu(x, slope).
+//  * Binary with broadcasting: Add Sub Mul Div Pow; of one or more inputs: Sum Mean Max Min. For
+//    shape arithmetic: Equal, Where(condition, x, y).
+//  * QuantizeLinear(x, scale, zero_point?), DequantizeLinear(x, scale, zero_point?) with axis = 1.
+//  * Cast with `to`, a string as of ToString(DType): "f32", "i64" …
+//  * Concat with axis, Flatten with axis, Transpose with perm, Shape with start and end, Size.
+//  * Identity; Dropout(x, ratio?, training_mode?) with an optional mask output, for inference only.
+//  * Constant is not in it: loaders add a constant value (Graph::AddConstant) instead of a node.
 //
-// Attributes beyond those named in the operator's OpDef are refused; loaders leave out those that mean nothing here
-// (BatchNormalization's momentum and spatial = 1, Dropout's seed, MaxPool's storage_order = 0, consumed_inputs).
-// An attribute that is absent has ONNX's default. Dimensions follow engine/tensor.h: kBatch = N, -k = k·N.
+// Attributes beyond those named in the operator's OpDef are refused; loaders leave out those that
+// mean nothing here (BatchNormalization's momentum and spatial = 1, Dropout's seed, MaxPool's
+// storage_order = 0, consumed_inputs). An attribute that is absent has ONNX's default. Dimensions
+// follow engine/tensor.h: kBatch = N, -k = k·N.
 
 #include <cstdint>
 #include <optional>
@@ -45,7 +57,8 @@
 
 namespace trawl::engine {
 
-/// An integer known at load up to the batch: `constant + batch * N`. Shape arithmetic runs on these.
+/// An integer known at load up to the batch: `constant + batch * N`. Shape arithmetic runs on
+/// these.
 struct SymbolicInt {
   int64_t constant = 0;
   int64_t batch = 0;
@@ -56,7 +69,8 @@ using SymbolicInts = std::vector<SymbolicInt>;
 /// What shape inference knows about a value besides Value::dtype and Value::shape.
 using ContentsTable = std::vector<std::optional<SymbolicInts>>;  // by ValueId, in row-major order
 
-/// Typed, checked access to one node whose input shapes are inferred: what inference and kernels read.
+/// Typed, checked access to one node whose input shapes are inferred: what inference and kernels
+/// read.
 class NodeView {
  public:
   NodeView(const Graph& graph, const Node& node, const ContentsTable& contents)
@@ -129,8 +143,10 @@ const OpDef* FindOp(std::string_view name);
 /// All names that a loader may use, sorted.
 std::vector<std::string> SupportedOps();
 
-/// Types and shapes of all values of a verified graph, in topological order, and the contents of its shape arithmetic.
-/// `from_file`: refuse internal operators. Errors: kUnimplemented or kInvalidArgument, naming node and operator.
+/// Types and shapes of all values of a verified graph, in topological order, and the contents of
+/// its shape arithmetic.
+/// `from_file`: refuse internal operators. Errors: kUnimplemented or kInvalidArgument, naming node
+/// and operator.
 Result<ContentsTable> InferShapes(Graph& graph, bool from_file);
 
 }  // namespace trawl::engine

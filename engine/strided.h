@@ -1,5 +1,6 @@
 #pragma once
-// Walking several tensors together by strides: how broadcasting and data movement are told to the loops.
+// Walking several tensors together by strides: how broadcasting and data movement are told to the
+// loops.
 
 #include <algorithm>
 #include <array>
@@ -24,7 +25,8 @@ inline Dims RowMajorStrides(std::span<const int64_t> shape) {
   return strides;
 }
 
-/// Strides with which `shape` is read when it is broadcast to `out`: 0 where a dimension is repeated.
+/// Strides with which `shape` is read when it is broadcast to `out`: 0 where a dimension is
+/// repeated.
 inline Dims BroadcastStrides(std::span<const int64_t> shape, std::span<const int64_t> out) {
   DCHECK(shape.size() <= out.size());
   const Dims own = RowMajorStrides(shape);
@@ -34,9 +36,11 @@ inline Dims BroadcastStrides(std::span<const int64_t> shape, std::span<const int
   return strides;
 }
 
-/// Calls `body(offsets)` for each element of `shape` in row-major order, where offsets[k] = Σ index[i]·strides[k][i].
+/// Calls `body(offsets)` for each element of `shape` in row-major order, where offsets[k] = Σ
+/// index[i]·strides[k][i].
 template <size_t Count, class Body>
-void ForEachIndex(std::span<const int64_t> shape, const std::array<Dims, Count>& strides, Body body) {
+void ForEachIndex(std::span<const int64_t> shape, const std::array<Dims, Count>& strides,
+                  Body body) {
   if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return;
   Dims index{};
   std::array<int64_t, Count> offsets{};

@@ -19,28 +19,54 @@ enum class DType : uint8_t { kF32, kF64, kI8, kU8, kI32, kI64, kBool };
 size_t ByteSize(DType dtype);
 std::string ToString(DType dtype);
 
-/// Dimensions, outermost first; [] is a scalar. In a Graph, kBatch stands for the batch N, which is fixed per Run; a
-/// dimension -k stands for k·N (a Reshape may merge the batch with others), so kBatch is the case k = 1.
+/// Dimensions, outermost first; [] is a scalar. In a Graph, kBatch stands for the batch N, which is
+/// fixed per Run; a dimension -k stands for k·N (a Reshape may merge the batch with others), so
+/// kBatch is the case k = 1.
 using Shape = std::vector<int64_t>;
 inline constexpr int64_t kBatch = -1;
 
-/// Product of the dimensions; none may be kBatch. Loaders check products for overflow before they make a Shape.
+/// Product of the dimensions; none may be kBatch. Loaders check products for overflow before they
+/// make a Shape.
 int64_t ElementCount(const Shape& shape);
-/// The same for dimensions from a file: nullopt when one is negative or the product overflows an int64.
+/// The same for dimensions from a file: nullopt when one is negative or the product overflows an
+/// int64.
 std::optional<int64_t> CheckedElementCount(std::span<const int64_t> dims);
 /// "[N, 3, 224, 224]".
 std::string ToString(const Shape& shape);
 
-template <class T> struct DTypeOf;
-template <> struct DTypeOf<float> { static constexpr DType value = DType::kF32; };
-template <> struct DTypeOf<double> { static constexpr DType value = DType::kF64; };
-template <> struct DTypeOf<int8_t> { static constexpr DType value = DType::kI8; };
-template <> struct DTypeOf<uint8_t> { static constexpr DType value = DType::kU8; };
-template <> struct DTypeOf<int32_t> { static constexpr DType value = DType::kI32; };
-template <> struct DTypeOf<int64_t> { static constexpr DType value = DType::kI64; };
-template <> struct DTypeOf<bool> { static constexpr DType value = DType::kBool; };
+template <class T>
+struct DTypeOf;
+template <>
+struct DTypeOf<float> {
+  static constexpr DType value = DType::kF32;
+};
+template <>
+struct DTypeOf<double> {
+  static constexpr DType value = DType::kF64;
+};
+template <>
+struct DTypeOf<int8_t> {
+  static constexpr DType value = DType::kI8;
+};
+template <>
+struct DTypeOf<uint8_t> {
+  static constexpr DType value = DType::kU8;
+};
+template <>
+struct DTypeOf<int32_t> {
+  static constexpr DType value = DType::kI32;
+};
+template <>
+struct DTypeOf<int64_t> {
+  static constexpr DType value = DType::kI64;
+};
+template <>
+struct DTypeOf<bool> {
+  static constexpr DType value = DType::kBool;
+};
 
-/// An owned, immutable-once-shared array: a weight or a folded constant. Copies share the storage, which is 64-byte aligned.
+/// An owned, immutable-once-shared array: a weight or a folded constant. Copies share the storage,
+/// which is 64-byte aligned.
 class Tensor {
  public:
   Tensor() = default;
@@ -54,7 +80,8 @@ class Tensor {
   int64_t size() const { return ElementCount(shape_); }
   size_t byte_size() const { return static_cast<size_t>(size()) * ByteSize(dtype_); }
 
-  /// T must be the element type. Mutable access is for whoever builds the tensor, before it is shared.
+  /// T must be the element type. Mutable access is for whoever builds the tensor, before it is
+  /// shared.
   template <class T>
   std::span<const T> data() const {
     CHECK(DTypeOf<T>::value == dtype_);

@@ -1,5 +1,6 @@
 #pragma once
-// Borrowed tensors: what kernels, executions and their callers pass around. Valid as long as the owner says.
+// Borrowed tensors: what kernels, executions and their callers pass around. Valid as long as the
+// owner says.
 
 #include <span>
 

@@ -15,9 +15,12 @@ struct Name {
 };
 
 constexpr std::array kNames{
-    Name{ActivationKind::kRelu, "Relu"},           Name{ActivationKind::kClip, "Clip"},
-    Name{ActivationKind::kLeakyRelu, "LeakyRelu"}, Name{ActivationKind::kSigmoid, "Sigmoid"},
-    Name{ActivationKind::kTanh, "Tanh"},           Name{ActivationKind::kHardSigmoid, "HardSigmoid"},
+    Name{ActivationKind::kRelu, "Relu"},
+    Name{ActivationKind::kClip, "Clip"},
+    Name{ActivationKind::kLeakyRelu, "LeakyRelu"},
+    Name{ActivationKind::kSigmoid, "Sigmoid"},
+    Name{ActivationKind::kTanh, "Tanh"},
+    Name{ActivationKind::kHardSigmoid, "HardSigmoid"},
     Name{ActivationKind::kHardSwish, "HardSwish"},
 };
 
@@ -25,7 +28,8 @@ constexpr std::array kNames{
 std::optional<float> Bound(const Graph& graph, const Node& node, size_t i, float fallback) {
   if (i >= node.inputs.size() || node.inputs[i] == kNoValue) return fallback;
   const Value& value = graph.value(node.inputs[i]);
-  if (!value.constant || value.dtype != DType::kF32 || value.constant->size() != 1) return std::nullopt;
+  if (!value.constant || value.dtype != DType::kF32 || value.constant->size() != 1)
+    return std::nullopt;
   return value.constant->data<float>()[0];
 }
 
@@ -77,39 +81,51 @@ Result<Activation> GetActivation(const Attributes& attributes) {
 
 float Activate(const Activation& activation, float x) {
   switch (activation.kind) {
-    case ActivationKind::kNone: return x;
-    case ActivationKind::kRelu: return x < 0 ? 0 : x;
-    case ActivationKind::kClip: return std::min(std::max(x, activation.alpha), activation.beta);
-    case ActivationKind::kLeakyRelu: return x < 0 ? activation.alpha * x : x;
-    case ActivationKind::kSigmoid: return 1 / (1 + std::exp(-x));
-    case ActivationKind::kTanh: return std::tanh(x);
+    case ActivationKind::kNone:
+      return x;
+    case ActivationKind::kRelu:
+      return x < 0 ? 0 : x;
+    case ActivationKind::kClip:
+      return std::min(std::max(x, activation.alpha), activation.beta);
+    case ActivationKind::kLeakyRelu:
+      return x < 0 ? activation.alpha * x : x;
+    case ActivationKind::kSigmoid:
+      return 1 / (1 + std::exp(-x));
+    case ActivationKind::kTanh:
+      return std::tanh(x);
     case ActivationKind::kHardSigmoid:
       return std::clamp(activation.alpha * x + activation.beta, 0.0f, 1.0f);
-    case ActivationKind::kHardSwish: return x * std::clamp(x / 6 + 0.5f, 0.0f, 1.0f);
+    case ActivationKind::kHardSwish:
+      return x * std::clamp(x / 6 + 0.5f, 0.0f, 1.0f);
   }
   return x;
 }
 
-void AddBiasAndActivate(const Activation& activation, float bias, float* data, size_t count) {
-  // The kinds of nearly every layer get loops that vectorise; the rest are rare or dominated by exp.
+void AddBiasAndActivate(const Activation& activation, float bias, float scale, float* data,
+                        size_t count) {
+  // The kinds of nearly every layer get loops that vectorise; the rest are rare or dominated by
+  // exp.
   switch (activation.kind) {
     case ActivationKind::kNone:
-      if (bias == 0) return;
-      return ForEach(data, count, [bias](float x) { return x + bias; });
+      if (bias == 0 && scale == 1) return;
+      return ForEach(data, count, [=](float x) { return (x + bias) * scale; });
     case ActivationKind::kRelu:
-      return ForEach(data, count, [bias](float x) { return x + bias < 0 ? 0 : x + bias; });
+      return ForEach(data, count, [=](float x) {
+        const float y = (x + bias) * scale;
+        return y < 0 ? 0 : y;
+      });
     case ActivationKind::kClip:
-      return ForEach(data, count,
-                     [bias, low = activation.alpha, high = activation.beta](float x) {
-                       return std::min(std::max(x + bias, low), high);
-                     });
+      return ForEach(data, count, [=, low = activation.alpha, high = activation.beta](float x) {
+        return std::min(std::max((x + bias) * scale, low), high);
+      });
     case ActivationKind::kHardSwish:
-      return ForEach(data, count, [bias](float x) {
-        const float y = x + bias;
+      return ForEach(data, count, [=](float x) {
+        const float y = (x + bias) * scale;
         return y * std::min(std::max(y / 6 + 0.5f, 0.0f), 1.0f);
       });
     default:
-      return ForEach(data, count, [&](float x) { return Activate(activation, x + bias); });
+      return ForEach(data, count,
+                     [&](float x) { return Activate(activation, (x + bias) * scale); });
   }
 }
 

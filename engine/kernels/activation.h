@@ -9,7 +9,16 @@
 
 namespace trawl::engine {
 
-enum class ActivationKind { kNone, kRelu, kClip, kLeakyRelu, kSigmoid, kTanh, kHardSigmoid, kHardSwish };
+enum class ActivationKind {
+  kNone,
+  kRelu,
+  kClip,
+  kLeakyRelu,
+  kSigmoid,
+  kTanh,
+  kHardSigmoid,
+  kHardSwish
+};
 
 struct Activation {
   ActivationKind kind = ActivationKind::kNone;
@@ -17,15 +26,18 @@ struct Activation {
   float beta = 0;   // kClip: the greatest value; kHardSigmoid: the offset
 };
 
-/// The activation that `node` (Relu, Clip with constant bounds, …) is; nullopt when it is none that can be fused.
+/// The activation that `node` (Relu, Clip with constant bounds, …) is; nullopt when it is none that
+/// can be fused.
 std::optional<Activation> AsActivation(const Graph& graph, const Node& node);
 
-/// Writes it as, and reads it from, the attributes activation, activation_alpha and activation_beta.
+/// Writes it as, and reads it from, the attributes activation, activation_alpha and
+/// activation_beta.
 void SetActivation(const Activation& activation, Attributes& attributes);
 Result<Activation> GetActivation(const Attributes& attributes);
 
 float Activate(const Activation& activation, float x);
-/// data[i] = activation(data[i] + bias).
-void AddBiasAndActivate(const Activation& activation, float bias, float* data, size_t count);
+/// data[i] = activation((data[i] + bias) * scale).
+void AddBiasAndActivate(const Activation& activation, float bias, float scale, float* data,
+                        size_t count);
 
 }  // namespace trawl::engine

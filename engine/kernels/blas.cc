@@ -8,9 +8,10 @@
 namespace trawl::engine {
 namespace {
 
-/// OpenBLAS chooses its kernels when it is loaded, by a list of processors that are known to it, and takes its slowest for
-/// one that is not (SSE3 on a machine with AVX-512: three times as slow). It obeys OPENBLAS_CORETYPE, but only if that is
-/// set before; so the library is opened here instead of being linked, and told what the processor can do.
+/// OpenBLAS chooses its kernels when it is loaded, by a list of processors that are known to it,
+/// and takes its slowest for one that is not (SSE3 on a machine with AVX-512: three times as slow).
+/// It obeys OPENBLAS_CORETYPE, but only if that is set before; so the library is opened here
+/// instead of being linked, and told what the processor can do.
 struct OpenBlas {
   decltype(&cblas_sgemm) sgemm = nullptr;
   decltype(&openblas_get_parallel) get_parallel = nullptr;
@@ -72,9 +73,9 @@ Status InitialiseBlas() {
 void Sgemm(const SgemmCall& call) {
   const auto narrow = [](int64_t value) { return static_cast<blasint>(value); };
   kBlas.sgemm(CblasRowMajor, call.trans_a ? CblasTrans : CblasNoTrans,
-              call.trans_b ? CblasTrans : CblasNoTrans, narrow(call.m), narrow(call.n), narrow(call.k),
-              call.alpha, call.a, narrow(call.lda), call.b, narrow(call.ldb), call.beta, call.c,
-              narrow(call.ldc));
+              call.trans_b ? CblasTrans : CblasNoTrans, narrow(call.m), narrow(call.n),
+              narrow(call.k), call.alpha, call.a, narrow(call.lda), call.b, narrow(call.ldb),
+              call.beta, call.c, narrow(call.ldc));
 }
 
 }  // namespace trawl::engine

@@ -7,8 +7,9 @@
 
 namespace trawl::engine {
 
-/// Once per process, before the first Sgemm: one thread per call (sessions are the threads). Errors: kFailedPrecondition when
-/// the OpenBLAS build is not the pthread one (OpenMP builds ignore the setting, serial ones corrupt concurrent calls).
+/// Once per process, before the first Sgemm: one thread per call (sessions are the threads).
+/// Errors: kFailedPrecondition when the OpenBLAS build is not the pthread one (OpenMP builds ignore
+/// the setting, serial ones corrupt concurrent calls).
 Status InitialiseBlas();
 
 /// Row-major c[m, n] = alpha · op(a)[m, k] · op(b)[k, n] + beta · c.

@@ -1,4 +1,5 @@
-// Depthwise convolution, directly: each output row is the sum of its taps' rows, which stay in the first-level cache.
+// Depthwise convolution, directly: each output row is the sum of its taps' rows, which stay in the
+// first-level cache.
 #include <algorithm>
 
 #include "engine/kernels/activation.h"
@@ -8,7 +9,8 @@
 namespace trawl::engine {
 namespace {
 
-void AccumulateRow(float* y, const float* x, int64_t first, int64_t last, int64_t stride, float weight) {
+void AccumulateRow(float* y, const float* x, int64_t first, int64_t last, int64_t stride,
+                   float weight) {
   if (stride == 1) {
     for (int64_t i = first; i < last; ++i) y[i] += weight * x[i];
   } else {
@@ -27,36 +29,51 @@ class DepthwiseConv final : public Kernel {
     const auto& x = call.inputs[0];
     const int64_t outputs = call.outputs[0].shape[1];
     const int64_t multiplier = outputs / x.shape[1];
-    const bool has_bias = call.inputs.size() > 2 && call.inputs[2].bytes != nullptr;
+    const auto per_channel = [&](size_t input, int64_t channel, float fallback) {
+      const bool given = input < call.inputs.size() && call.inputs[input].bytes != nullptr;
+      return given ? call.inputs[input].data<float>()[static_cast<size_t>(channel)] : fallback;
+    };
     for (int64_t n = 0; n < x.shape[0]; ++n) {
       for (int64_t m = 0; m < outputs; ++m) {
+        const int64_t in = (n * x.shape[1] + m / multiplier) * window_.InputSize();
         const int64_t out = (n * outputs + m) * window_.OutputSize();
-        const float* plane =
-            x.data<float>().data() + (n * x.shape[1] + m / multiplier) * window_.InputSize();
-        const float* weights = call.inputs[1].data<float>().data() + m * window_.KernelSize();
-        const float bias = has_bias ? call.inputs[2].data<float>()[static_cast<size_t>(m)] : 0;
-        const float* residual = has_residual_ ? call.inputs[3].data<float>().data() + out : nullptr;
-        ConvolvePlane(plane, weights, bias, residual, call.outputs[0].data<float>().data() + out);
+        ConvolvePlane(
+            {.x = x.data<float>().data() + in,
+             .weights = call.inputs[1].data<float>().data() + m * window_.KernelSize(),
+             .bias = per_channel(2, m, 0),
+             .residual = has_residual_ ? call.inputs[3].data<float>().data() + out : nullptr,
+             .scale = per_channel(4, m, 1),
+             .y = call.outputs[0].data<float>().data() + out});
       }
     }
     return OkStatus();
   }
 
  private:
-  void ConvolvePlane(const float* x, const float* weights, float bias, const float* residual,
-                     float* y) const {
+  /// One output plane and what it is made of.
+  struct Plane {
+    const float* x;
+    const float* weights;
+    float bias;
+    const float* residual;
+    float scale;
+    float* y;
+  };
+
+  void ConvolvePlane(const Plane& plane) const {
     const int64_t width = window_.output[2];
+    float* y = plane.y;
     for (int64_t oh = 0; oh < window_.output[1]; ++oh, y += width) {
-      if (residual == nullptr) {
+      if (plane.residual == nullptr) {
         std::fill_n(y, width, 0.0f);
-      } else {
-        if (residual != y) std::copy_n(residual, width, y);
-        residual += width;
+      } else if (plane.residual != plane.y) {
+        std::copy_n(plane.residual + (y - plane.y), width, y);
       }
-      ForEachTapRow(window_, x, oh, [&](const float* row, int64_t first, int64_t last, int64_t tap) {
-        AccumulateRow(y, row, first, last, window_.stride[2], weights[tap]);
-      });
-      AddBiasAndActivate(activation_, bias, y, static_cast<size_t>(width));
+      ForEachTapRow(window_, plane.x, oh,
+                    [&](const float* row, int64_t first, int64_t last, int64_t tap) {
+                      AccumulateRow(y, row, first, last, window_.stride[2], plane.weights[tap]);
+                    });
+      AddBiasAndActivate(activation_, plane.bias, plane.scale, y, static_cast<size_t>(width));
     }
   }
 
@@ -80,7 +97,11 @@ KernelResult MakeConv(const NodeView& node) {
 
 constexpr KernelDef kKernels[] = {
     {.name = "f32_conv_depthwise", .op = "Conv", .rank = 2, .why_not = WhyNot, .make = MakeConv},
-    {.name = "f32_conv_depthwise", .op = "FusedConv", .rank = 2, .why_not = WhyNot, .make = MakeConv},
+    {.name = "f32_conv_depthwise",
+     .op = "FusedConv",
+     .rank = 2,
+     .why_not = WhyNot,
+     .make = MakeConv},
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
-// Convolution as matrix products: the windows of some rows of the output become the columns of a matrix, which the
-// weights multiply. A pointwise convolution needs no columns: the image is the matrix.
+// Convolution as matrix products: the windows of some rows of the output become the columns of a
+// matrix, which the weights multiply. A pointwise convolution needs no columns: the image is the
+// matrix.
 #include <algorithm>
 #include <cstring>
 
@@ -11,10 +12,12 @@
 namespace trawl::engine {
 namespace {
 
-/// Columns at a time: they are written and read again at once, so they should stay in a second-level cache.
+/// Columns at a time: they are written and read again at once, so they should stay in a
+/// second-level cache.
 constexpr int64_t kColumnBytes = 512 << 10;
 
-/// Copies what tap (kd, kh, kw) of one channel sees in output row (od, oh) to `to`, zeros where it sees padding.
+/// Copies what tap (kd, kh, kw) of one channel sees in output row (od, oh) to `to`, zeros where it
+/// sees padding.
 void CopyTapRow(const Window& w, const float* plane, int64_t d, int64_t h, int64_t kw, float* to) {
   const int64_t width = w.output[2];
   if (d < 0 || d >= w.input[0] || h < 0 || h >= w.input[1]) {
@@ -24,9 +27,11 @@ void CopyTapRow(const Window& w, const float* plane, int64_t d, int64_t h, int64
   const float* row = plane + (d * w.input[1] + h) * w.input[2];
   const int64_t start = kw * w.dilation[2] - w.pad_begin[2], stride = w.stride[2];
   // Output positions [first, last) read inside the row.
-  const int64_t first = std::clamp<int64_t>(start >= 0 ? 0 : (-start + stride - 1) / stride, 0, width);
+  const int64_t first =
+      std::clamp<int64_t>(start >= 0 ? 0 : (-start + stride - 1) / stride, 0, width);
   const int64_t room = w.input[2] - start;
-  const int64_t last = std::clamp<int64_t>(room <= 0 ? 0 : (room + stride - 1) / stride, first, width);
+  const int64_t last =
+      std::clamp<int64_t>(room <= 0 ? 0 : (room + stride - 1) / stride, first, width);
   std::fill_n(to, first, 0.0f);
   if (stride == 1) {
     std::copy_n(row + start + first, last - first, to + first);
@@ -47,8 +52,8 @@ class Im2colConv final : public Kernel {
         group_outputs_(weights[0] / group),
         depth_(weights[1] * window.KernelSize()),
         has_residual_(has_residual) {
-    const int64_t row_bytes = std::max<int64_t>(1, depth_ * window.output[2]) *
-                              static_cast<int64_t>(sizeof(float));
+    const int64_t row_bytes =
+        std::max<int64_t>(1, depth_ * window.output[2]) * static_cast<int64_t>(sizeof(float));
     rows_ = std::clamp<int64_t>(kColumnBytes / row_bytes, 1,
                                 std::max<int64_t>(1, window.output[0] * window.output[1]));
   }
@@ -110,9 +115,10 @@ class Im2colConv final : public Kernel {
     }
   }
 
-  /// y[:, 0:count] of each output channel = act(weights · columns + bias + what y holds if there is a residual).
-  void MultiplyPanel(const KernelCall& call, int64_t g, const float* columns, int64_t count, float* y,
-                     int64_t ldb) const {
+  /// y[:, 0:count] of each output channel = act(weights · columns + bias + what y holds if there is
+  /// a residual).
+  void MultiplyPanel(const KernelCall& call, int64_t g, const float* columns, int64_t count,
+                     float* y, int64_t ldb) const {
     const float* weights = call.inputs[1].data<float>().data() + g * group_outputs_ * depth_;
     Sgemm({.m = group_outputs_,
            .n = count,
@@ -125,10 +131,14 @@ class Im2colConv final : public Kernel {
            .c = y,
            .ldc = window_.OutputSize()});
     const bool has_bias = call.inputs.size() > 2 && call.inputs[2].bytes != nullptr;
-    const float* bias = has_bias ? call.inputs[2].data<float>().data() + g * group_outputs_ : nullptr;
+    const float* bias =
+        has_bias ? call.inputs[2].data<float>().data() + g * group_outputs_ : nullptr;
+    const bool has_scale = call.inputs.size() > 4;
+    const float* scale =
+        has_scale ? call.inputs[4].data<float>().data() + g * group_outputs_ : nullptr;
     for (int64_t m = 0; m < group_outputs_; ++m) {
-      AddBiasAndActivate(activation_, has_bias ? bias[m] : 0, y + m * window_.OutputSize(),
-                         static_cast<size_t>(count));
+      AddBiasAndActivate(activation_, has_bias ? bias[m] : 0, has_scale ? scale[m] : 1,
+                         y + m * window_.OutputSize(), static_cast<size_t>(count));
     }
   }
 
@@ -155,8 +165,16 @@ KernelResult MakeConv(const NodeView& node) {
 }
 
 constexpr KernelDef kKernels[] = {
-    {.name = "f32_conv_im2col__openblas", .op = "Conv", .rank = 1, .why_not = WhyNot, .make = MakeConv},
-    {.name = "f32_conv_im2col__openblas", .op = "FusedConv", .rank = 1, .why_not = WhyNot, .make = MakeConv},
+    {.name = "f32_conv_im2col__openblas",
+     .op = "Conv",
+     .rank = 1,
+     .why_not = WhyNot,
+     .make = MakeConv},
+    {.name = "f32_conv_im2col__openblas",
+     .op = "FusedConv",
+     .rank = 1,
+     .why_not = WhyNot,
+     .make = MakeConv},
 };
 
 }  // namespace

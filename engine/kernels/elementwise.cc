@@ -1,8 +1,9 @@
-// Binary f32 arithmetic: dimensions that broadcast alike are merged, and the innermost becomes one vectorised loop.
+// Binary f32 arithmetic: dimensions that broadcast alike are merged, and the innermost becomes one
+// vectorised loop.
 #include <algorithm>
 
-#include "engine/strided.h"
 #include "engine/kernels/tables.h"
+#include "engine/strided.h"
 
 namespace trawl::engine {
 namespace {
@@ -21,7 +22,8 @@ MergedDims Merge(const KernelCall& call) {
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 1) continue;
     const size_t last = merged.rank - 1;
-    const bool joins = merged.rank > 0 && merged.a[last] == a[i] * shape[i] && merged.b[last] == b[i] * shape[i];
+    const bool joins =
+        merged.rank > 0 && merged.a[last] == a[i] * shape[i] && merged.b[last] == b[i] * shape[i];
     const size_t at = joins ? last : merged.rank++;
     merged.shape[at] = joins ? merged.shape[at] * shape[i] : shape[i];
     merged.a[at] = a[i];
@@ -84,9 +86,7 @@ KernelResult MakePRelu(const NodeView& node) {
   return Binary(node, [](float x, float slope) { return x < 0 ? slope * x : x; });
 }
 
-std::string WhyNot(const NodeView& node) {
-  return node.dtype(0) == DType::kF32 ? "" : "not f32";
-}
+std::string WhyNot(const NodeView& node) { return node.dtype(0) == DType::kF32 ? "" : "not f32"; }
 
 constexpr KernelDef kKernels[] = {
     {.name = "f32_add_rows", .op = "Add", .rank = 1, .why_not = WhyNot, .make = MakeAdd},

@@ -21,16 +21,19 @@ struct KernelCall {
   std::byte* scratch = nullptr;  // ScratchBytes(batch) bytes, aligned to kAlignment
 };
 
-/// Bound to one node at load, with its parameters read and its weights packed; shared by all threads.
+/// Bound to one node at load, with its parameters read and its weights packed; shared by all
+/// threads.
 class Kernel {
  public:
   virtual ~Kernel() = default;
 
-  /// Computes the outputs in full. Allocates nothing. Errors: only for data out of an operator's range.
+  /// Computes the outputs in full. Allocates nothing. Errors: only for data out of an operator's
+  /// range.
   virtual Status Run(const KernelCall& call) const = 0;
   /// May not fall when the batch grows: an execution reserves it for its largest batch.
   virtual size_t ScratchBytes(int64_t /*batch*/) const { return 0; }
-  /// The input whose buffer the first output may take (same bytes in size), or -1. Run then sees equal addresses.
+  /// The input whose buffer the first output may take (same bytes in size), or -1. Run then sees
+  /// equal addresses.
   virtual int InPlaceInput() const { return -1; }
 };
 
@@ -60,7 +63,8 @@ struct KernelDef {
   /// "reference", or after XNNPACK dtype_op_tile__isa.
   std::string_view name;
   std::string_view op;
-  /// The highest-ranked kernel that supports a node serves it; 0 is the reference, which supports all that inference lets by.
+  /// The highest-ranked kernel that supports a node serves it; 0 is the reference, which supports
+  /// all that inference lets by.
   int rank = 0;
   /// Empty when the kernel supports the node, else the reason. nullptr: supports every node.
   std::string (*why_not)(const NodeView&) = nullptr;

@@ -42,7 +42,7 @@ KernelResult MakeGemm(const NodeView& node) {
            .beta = has_c ? 1.0f : 0.0f,
            .c = out,
            .ldc = y[1]});
-    AddBiasAndActivate(activation, 0, out, static_cast<size_t>(call.outputs[0].size()));
+    AddBiasAndActivate(activation, 0, 1, out, static_cast<size_t>(call.outputs[0].size()));
     return OkStatus();
   });
 }
@@ -53,11 +53,19 @@ KernelResult MakeMatMul(const NodeView&) {
     const float* a = call.inputs[0].data<float>().data();
     const float* b = call.inputs[1].data<float>().data();
     float* y = call.outputs[0].data<float>().data();
-    ForEachIndex<2>({s.stack.data(), s.stack_rank}, {s.a_strides, s.b_strides}, [&](const auto& at) {
-      Sgemm({.m = s.m, .n = s.n, .k = s.k, .a = a + at[0], .lda = s.k, .b = b + at[1], .ldb = s.n,
-             .c = y, .ldc = s.n});
-      y += s.m * s.n;
-    });
+    ForEachIndex<2>({s.stack.data(), s.stack_rank}, {s.a_strides, s.b_strides},
+                    [&](const auto& at) {
+                      Sgemm({.m = s.m,
+                             .n = s.n,
+                             .k = s.k,
+                             .a = a + at[0],
+                             .lda = s.k,
+                             .b = b + at[1],
+                             .ldb = s.n,
+                             .c = y,
+                             .ldc = s.n});
+                      y += s.m * s.n;
+                    });
     return OkStatus();
   });
 }
@@ -73,8 +81,16 @@ std::string WhyNot(const NodeView& node) {
 
 constexpr KernelDef kKernels[] = {
     {.name = "f32_gemm__openblas", .op = "Gemm", .rank = 1, .why_not = WhyNot, .make = MakeGemm},
-    {.name = "f32_gemm__openblas", .op = "FusedGemm", .rank = 1, .why_not = WhyNot, .make = MakeGemm},
-    {.name = "f32_matmul__openblas", .op = "MatMul", .rank = 1, .why_not = WhyNot, .make = MakeMatMul},
+    {.name = "f32_gemm__openblas",
+     .op = "FusedGemm",
+     .rank = 1,
+     .why_not = WhyNot,
+     .make = MakeGemm},
+    {.name = "f32_matmul__openblas",
+     .op = "MatMul",
+     .rank = 1,
+     .why_not = WhyNot,
+     .make = MakeMatMul},
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
-// MatMul's operands as stacks of matrices under numpy's rule, where a vector is a row on the left, a column on the right.
+// MatMul's operands as stacks of matrices under numpy's rule, where a vector is a row on the left,
+// a column on the right.
 
 #include <span>
 
@@ -10,8 +11,8 @@ namespace trawl::engine {
 struct MatMulShape {
   int64_t m = 1, k = 1, n = 1;
   size_t stack_rank = 0;
-  Dims stack{};                      // dimensions of the stack of results
-  Dims a_strides{}, b_strides{};     // in elements, 0 where a stack is repeated
+  Dims stack{};                   // dimensions of the stack of results
+  Dims a_strides{}, b_strides{};  // in elements, 0 where a stack is repeated
 };
 
 inline MatMulShape ReadMatMulShape(std::span<const int64_t> a, std::span<const int64_t> b) {

@@ -32,7 +32,8 @@ KernelResult MakeMaxPool(const NodeView& node) {
   });
 }
 
-/// Taps at output `position` of dimension `d` that count: inside the input, or (with pads) inside the padded input.
+/// Taps at output `position` of dimension `d` that count: inside the input, or (with pads) inside
+/// the padded input.
 int64_t CountedTaps(const Window& w, size_t d, int64_t position, bool include_pad) {
   const int64_t begin = position * w.stride[d] - w.pad_begin[d];
   const int64_t low = include_pad ? -w.pad_begin[d] : 0;
@@ -74,7 +75,11 @@ std::string WhyNot(const NodeView& node) {
 }
 
 constexpr KernelDef kKernels[] = {
-    {.name = "f32_maxpool_rows", .op = "MaxPool", .rank = 1, .why_not = WhyNot, .make = MakeMaxPool},
+    {.name = "f32_maxpool_rows",
+     .op = "MaxPool",
+     .rank = 1,
+     .why_not = WhyNot,
+     .make = MakeMaxPool},
     {.name = "f32_avgpool_rows",
      .op = "AveragePool",
      .rank = 1,

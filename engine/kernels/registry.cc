@@ -17,14 +17,13 @@ const Registry& Kernels() {
     for (const auto table :
          {ReferenceElementwiseKernels(), ReferenceWindowKernels(), ReferenceMatMulKernels(),
           ReferenceNormalizeKernels(), ReferenceReduceKernels(), ReferenceReshapeKernels(),
-          ReferenceMovementKernels(), ReferenceQuantizeKernels(), ConvKernels(),
-          DepthwiseKernels(), MatMulKernels(), PoolKernels(), ElementwiseKernels()}) {
+          ReferenceMovementKernels(), ReferenceQuantizeKernels(), ConvKernels(), DepthwiseKernels(),
+          MatMulKernels(), PoolKernels(), ElementwiseKernels()}) {
       for (const KernelDef& def : table) kernels[def.op].push_back(&def);
     }
     for (auto& [op, defs] : kernels) {
-      std::stable_sort(defs.begin(), defs.end(), [](const KernelDef* a, const KernelDef* b) {
-        return a->rank > b->rank;
-      });
+      std::stable_sort(defs.begin(), defs.end(),
+                       [](const KernelDef* a, const KernelDef* b) { return a->rank > b->rank; });
     }
     return kernels;
   }();

@@ -1,5 +1,6 @@
 #pragma once
-// Two-dimensional windows, tap by tap over whole output rows: the loop of the depthwise and pooling kernels.
+// Two-dimensional windows, tap by tap over whole output rows: the loop of the depthwise and pooling
+// kernels.
 
 #include <algorithm>
 
@@ -13,8 +14,9 @@ inline bool IsPlanar(const Window& w) {
          w.pad_begin[0] == 0;
 }
 
-/// For output row `oh` calls `body(x_row, first, last, tap)` for each tap inside the plane: output positions [first, last)
-/// read x_row[position · stride]. x_row may point before the row; the positions make the reads valid.
+/// For output row `oh` calls `body(x_row, first, last, tap)` for each tap inside the plane: output
+/// positions [first, last) read x_row[position · stride]. x_row may point before the row; the
+/// positions make the reads valid.
 template <class Body>
 void ForEachTapRow(const Window& w, const float* plane, int64_t oh, Body body) {
   const int64_t width = w.output[2], stride = w.stride[2];

@@ -1,5 +1,6 @@
 #pragma once
-// Arithmetic on symbolic dimensions (engine/tensor.h: d >= 0 is d, -k is k·N), checked against overflow.
+// Arithmetic on symbolic dimensions (engine/tensor.h: d >= 0 is d, -k is k·N), checked against
+// overflow.
 
 #include <optional>
 #include <span>

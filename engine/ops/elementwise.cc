@@ -1,4 +1,5 @@
-// Elementwise operators: unary functions, activations, binary and n-ary arithmetic with broadcasting, casts.
+// Elementwise operators: unary functions, activations, binary and n-ary arithmetic with
+// broadcasting, casts.
 #include <algorithm>
 
 #include "engine/ops/dims.h"
@@ -48,7 +49,8 @@ Status InferClip(InferContext& c) {
   return c.SetOutput(0, c.dtype(0), c.shape(0));
 }
 
-/// One element of shape arithmetic; nullopt where the result is not `constant + batch * N` or overflows.
+/// One element of shape arithmetic; nullopt where the result is not `constant + batch * N` or
+/// overflows.
 std::optional<SymbolicInt> Combine(std::string_view op, SymbolicInt a, SymbolicInt b) {
   SymbolicInt out;
   if (op == "Add") {
@@ -74,7 +76,8 @@ std::optional<SymbolicInt> Combine(std::string_view op, SymbolicInt a, SymbolicI
     return out;
   }
   if (op == "Div") {
-    // Exact in both parts, or plain non-negative numbers: then truncation, C++'s rule, is also ONNX's.
+    // Exact in both parts, or plain non-negative numbers: then truncation, C++'s rule, is also
+    // ONNX's.
     if (b.batch != 0 || b.constant <= 0) return std::nullopt;
     const bool exact = a.constant % b.constant == 0 && a.batch % b.constant == 0;
     if (!exact && (a.batch != 0 || a.constant < 0)) return std::nullopt;
@@ -83,8 +86,9 @@ std::optional<SymbolicInt> Combine(std::string_view op, SymbolicInt a, SymbolicI
   return std::nullopt;
 }
 
-/// Follows shape arithmetic: inputs whose contents are known, scalars or vectors of one length (deeper broadcasting does
-/// not occur in it). `combine` gets one element of each input and may give up.
+/// Follows shape arithmetic: inputs whose contents are known, scalars or vectors of one length
+/// (deeper broadcasting does not occur in it). `combine` gets one element of each input and may
+/// give up.
 template <class Combine>
 void CombineContents(InferContext& c, Combine combine) {
   size_t length = 1;
@@ -170,8 +174,8 @@ Status InferFloatVariadic(InferContext& c) {
 
 Status InferCast(InferContext& c) {
   TRAWL_ASSIGN(const std::string to, c.attributes().String("to", ""));
-  for (const DType dtype : {DType::kF32, DType::kF64, DType::kI8, DType::kU8, DType::kI32,
-                            DType::kI64, DType::kBool}) {
+  for (const DType dtype :
+       {DType::kF32, DType::kF64, DType::kI8, DType::kU8, DType::kI32, DType::kI64, DType::kBool}) {
     if (ToString(dtype) != to) continue;
     TRAWL_TRY(c.SetOutput(0, dtype, c.shape(0)));
     const bool integral = dtype == DType::kI64 || dtype == DType::kI32;
@@ -200,9 +204,7 @@ Status InferDropout(InferContext& c) {
   return InferIdentity(c);
 }
 
-constexpr OpDef Unary(std::string_view name) {
-  return {.name = name, .infer = InferUnary};
-}
+constexpr OpDef Unary(std::string_view name) { return {.name = name, .infer = InferUnary}; }
 
 constexpr OpDef Parametric(std::string_view name, std::string_view attributes) {
   return {.name = name, .attributes = attributes, .infer = InferParametricUnary};

@@ -30,7 +30,8 @@ Status CheckShape(const Shape& shape) {
                  kMaxElements);
   }
   if (batches > 1) {
-    return Error(Code::kUnimplemented, "shape {} grows with the square of the batch", ToString(shape));
+    return Error(Code::kUnimplemented, "shape {} grows with the square of the batch",
+                 ToString(shape));
   }
   return OkStatus();
 }

@@ -24,7 +24,8 @@ Status InferGemm(InferContext& c) {
   const int64_t m = a[trans_a ? 1 : 0], k = a[trans_a ? 0 : 1];
   const int64_t n = b[trans_b ? 0 : 1];
   if (k != b[trans_b ? 1 : 0] || IsBatch(k)) {
-    return Error(Code::kInvalidArgument, "matrices {} and {} do not multiply", ToString(a), ToString(b));
+    return Error(Code::kInvalidArgument, "matrices {} and {} do not multiply", ToString(a),
+                 ToString(b));
   }
   if (c.HasInput(2) && !BroadcastsTo(c.shape(2), {m, n})) {
     return Error(Code::kInvalidArgument, "c {} does not broadcast to {}", ToString(c.shape(2)),
@@ -39,7 +40,8 @@ Status InferMatMul(InferContext& c) {
   Shape a = c.shape(0);
   Shape b = c.shape(1);
   if (a.empty() || b.empty()) return Error(Code::kInvalidArgument, "an operand is a scalar");
-  // numpy's rule: a vector is a row on the left and a column on the right, and its dimension leaves the result.
+  // numpy's rule: a vector is a row on the left and a column on the right, and its dimension leaves
+  // the result.
   const bool row = a.size() == 1, column = b.size() == 1;
   if (row) a.insert(a.begin(), 1);
   if (column) b.push_back(1);
@@ -48,7 +50,8 @@ Status InferMatMul(InferContext& c) {
     return Error(Code::kInvalidArgument, "{} and {} do not multiply", ToString(c.shape(0)),
                  ToString(c.shape(1)));
   }
-  TRAWL_ASSIGN(Shape out, BroadcastShapes(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2)));
+  TRAWL_ASSIGN(Shape out,
+               BroadcastShapes(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2)));
   if (!row) out.push_back(a[a.size() - 2]);
   if (!column) out.push_back(b.back());
   return c.SetOutput(0, DType::kF32, std::move(out));

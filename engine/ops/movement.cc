@@ -10,7 +10,8 @@
 namespace trawl::engine {
 namespace {
 
-/// Follows contents through an operator that reads element offset + Σ index·strides for each of its output's.
+/// Follows contents through an operator that reads element offset + Σ index·strides for each of its
+/// output's.
 void MoveContents(InferContext& c, const Shape& shape, int64_t offset, const Dims& strides) {
   const SymbolicInts* contents = c.contents(0);
   const auto count = CheckedElementCount(shape);
@@ -36,15 +37,16 @@ Status InferConcat(InferContext& c) {
       const int64_t added = same_rank ? next[axis] : 0;
       if (same_rank) next[axis] = shape[axis];
       if (next != shape) {
-        return Error(Code::kInvalidArgument, "{} does not join {} along axis {}", ToString(c.shape(i)),
-                     ToString(shape), axis);
+        return Error(Code::kInvalidArgument, "{} does not join {} along axis {}",
+                     ToString(c.shape(i)), ToString(shape), axis);
       }
       if (added != 0 && shape[axis] != 0 && IsBatch(added) != IsBatch(shape[axis])) {
         return Error(Code::kUnimplemented, "joining the batch with other rows is not supported");
       }
       shape[axis] += added;
       if (shape[axis] > kMaxElements || shape[axis] < -kMaxElements) {
-        return Error(Code::kResourceExhausted, "the result has more than {} elements", kMaxElements);
+        return Error(Code::kResourceExhausted, "the result has more than {} elements",
+                     kMaxElements);
       }
     }
     const SymbolicInts* part = c.contents(i);
@@ -141,7 +143,8 @@ Result<Shape> TargetOperand(const InferContext& c, size_t i) {
   Shape shape;
   for (const SymbolicInt entry : *operand) {
     const auto dim = ToDim(entry);
-    if (!dim) return Error(Code::kInvalidArgument, "entry {} of the target is no dimension", shape.size());
+    if (!dim)
+      return Error(Code::kInvalidArgument, "entry {} of the target is no dimension", shape.size());
     shape.push_back(*dim);
   }
   return shape;
@@ -180,7 +183,11 @@ constexpr OpDef kOps[] = {
      .attributes = "axis num_outputs",
      .infer = InferSplit},
     {.name = "Slice", .min_inputs = 3, .max_inputs = 5, .infer = InferSlice},
-    {.name = "Gather", .min_inputs = 2, .max_inputs = 2, .attributes = "axis", .infer = InferGather},
+    {.name = "Gather",
+     .min_inputs = 2,
+     .max_inputs = 2,
+     .attributes = "axis",
+     .infer = InferGather},
     {.name = "Pad", .min_inputs = 2, .max_inputs = 4, .attributes = "mode", .infer = InferPad},
     {.name = "Transpose", .attributes = "perm", .infer = InferTranspose},
     {.name = "Expand", .min_inputs = 2, .max_inputs = 2, .infer = InferExpand},

@@ -1,9 +1,9 @@
 #include "engine/ops/operands.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <numeric>
-
-#include <fmt/ranges.h>
 
 #include "engine/limits.h"
 #include "engine/ops/dims.h"
@@ -27,13 +27,14 @@ Result<std::vector<size_t>> AxesOperand(const NodeView& node, size_t i, size_t r
     }
   }
   if (axes.size() != count || count > rank) {
-    return Error(Code::kInvalidArgument, "{} axes of {} dimensions do not fit {} values", axes.size(),
-                 rank, count);
+    return Error(Code::kInvalidArgument, "{} axes of {} dimensions do not fit {} values",
+                 axes.size(), rank, count);
   }
   return axes;
 }
 
-/// ONNX's and numpy's rule for one dimension: negative indices count from the end, then all is clamped.
+/// ONNX's and numpy's rule for one dimension: negative indices count from the end, then all is
+/// clamped.
 SliceRange ClampRange(int64_t dim, int64_t start, int64_t end, int64_t step) {
   const auto wrap = [dim](int64_t index) { return index < 0 ? index + dim : index; };
   // Far-away ends (INT64_MAX stands for "to the end") are cut before they can overflow.
@@ -62,8 +63,8 @@ Result<std::vector<SliceRange>> SliceRanges(const NodeView& node) {
   }
   TRAWL_ASSIGN(const auto axes, AxesOperand(node, 3, shape.size(), starts.size()));
   if (ends.size() != starts.size() || steps.size() != starts.size()) {
-    return Error(Code::kInvalidArgument, "{} starts, {} ends and {} steps do not agree", starts.size(),
-                 ends.size(), steps.size());
+    return Error(Code::kInvalidArgument, "{} starts, {} ends and {} steps do not agree",
+                 starts.size(), ends.size(), steps.size());
   }
   std::vector<SliceRange> ranges;
   for (const int64_t dim : shape) ranges.push_back({0, 1, dim});
@@ -93,7 +94,8 @@ Result<PadSpec> ReadPads(const NodeView& node) {
     return Error(Code::kUnimplemented, "mode '{}' is not supported", mode);
   }
   TRAWL_ASSIGN(const auto pads, node.Operand(1, "pads"));
-  if (pads.size() % 2 != 0) return Error(Code::kInvalidArgument, "{} pads are no pairs", pads.size());
+  if (pads.size() % 2 != 0)
+    return Error(Code::kInvalidArgument, "{} pads are no pairs", pads.size());
   const size_t count = pads.size() / 2;
   if (!node.HasInput(3) && count != rank) {
     return Error(Code::kInvalidArgument, "{} pads do not fit {} dimensions", pads.size(), rank);
@@ -109,8 +111,9 @@ Result<PadSpec> ReadPads(const NodeView& node) {
     const bool reaches = spec.mode == PadMode::kConstant ||
                          (spec.mode == PadMode::kEdge ? dim > 0 : begin < dim && end < dim);
     if (!reaches) {
-      return Error(Code::kInvalidArgument, "pads of {} and {} are too large for a dimension of {} in mode '{}'",
-                   begin, end, dim, mode);
+      return Error(Code::kInvalidArgument,
+                   "pads of {} and {} are too large for a dimension of {} in mode '{}'", begin, end,
+                   dim, mode);
     }
     spec.begin[axes[i]] = begin;
     spec.end[axes[i]] = end;
@@ -130,8 +133,8 @@ Result<std::vector<int64_t>> SplitSizes(const NodeView& node, size_t axis) {
     const int64_t chunk = (dim + count - 1) / count;
     // Only the form of opset 18, which says num_outputs, lets the last part be smaller.
     if (declared != count || (dim % count != 0 && !node.attributes().Has("num_outputs"))) {
-      return Error(Code::kInvalidArgument, "a dimension of {} does not split into {} equal parts", dim,
-                   declared);
+      return Error(Code::kInvalidArgument, "a dimension of {} does not split into {} equal parts",
+                   dim, declared);
     }
     for (int64_t i = 0; i < count; ++i) {
       sizes.push_back(std::clamp<int64_t>(dim - i * chunk, 0, chunk));
@@ -139,7 +142,8 @@ Result<std::vector<int64_t>> SplitSizes(const NodeView& node, size_t axis) {
   }
   int64_t sum = 0;
   for (const int64_t size : sizes) {
-    if (size < 0 || size > dim) return Error(Code::kInvalidArgument, "a part of {} is not possible", size);
+    if (size < 0 || size > dim)
+      return Error(Code::kInvalidArgument, "a part of {} is not possible", size);
     sum += size;
   }
   if (sum != dim || sizes.size() != node.output_count()) {
@@ -162,8 +166,8 @@ Result<std::vector<size_t>> Permutation(const NodeView& node) {
     out.push_back(static_cast<size_t>(dim));
   }
   if (out.size() != rank || perm.size() != rank) {
-    return Error(Code::kInvalidArgument, "[{}] is no permutation of {} dimensions", fmt::join(perm, ", "),
-                 rank);
+    return Error(Code::kInvalidArgument, "[{}] is no permutation of {} dimensions",
+                 fmt::join(perm, ", "), rank);
   }
   return out;
 }
@@ -191,8 +195,8 @@ Result<size_t> QuantizationAxis(const NodeView& node) {
   TRAWL_ASSIGN(const int64_t attribute, node.attributes().Int("axis", 1));
   TRAWL_ASSIGN(const size_t axis, NodeView::Axis(attribute, x.size()));
   if (scale != Shape{x[axis]} || IsBatch(x[axis])) {
-    return Error(Code::kInvalidArgument, "scale {} does not fit axis {} of {}", ToString(scale), axis,
-                 ToString(x));
+    return Error(Code::kInvalidArgument, "scale {} does not fit axis {} of {}", ToString(scale),
+                 axis, ToString(x));
   }
   return axis;
 }

@@ -13,7 +13,8 @@ struct SliceRange {
   int64_t step = 1;
   int64_t count = 0;
 };
-/// Per dimension of the data. A dimension that is the batch may only be taken whole (count is then kBatch's form).
+/// Per dimension of the data. A dimension that is the batch may only be taken whole (count is then
+/// kBatch's form).
 Result<std::vector<SliceRange>> SliceRanges(const NodeView& node);
 
 enum class PadMode { kConstant, kReflect, kEdge };
@@ -32,7 +33,8 @@ Result<std::vector<size_t>> Permutation(const NodeView& node);
 /// The dimensions that a Reduce* operator reduces, one flag per dimension of the data.
 Result<std::vector<bool>> ReducedDims(const NodeView& node);
 
-/// The axis of QuantizeLinear and DequantizeLinear along which scale varies; data.rank when there is one scale for all.
+/// The axis of QuantizeLinear and DequantizeLinear along which scale varies; data.rank when there
+/// is one scale for all.
 Result<size_t> QuantizationAxis(const NodeView& node);
 
 }  // namespace trawl::engine

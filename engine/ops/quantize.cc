@@ -1,4 +1,5 @@
-// QuantizeLinear, DequantizeLinear, and the two fused: rounding to the quantised grid while staying in f32.
+// QuantizeLinear, DequantizeLinear, and the two fused: rounding to the quantised grid while staying
+// in f32.
 #include "engine/ops/operands.h"
 #include "engine/ops/tables.h"
 
@@ -10,9 +11,10 @@ Status CheckScale(InferContext& c) {
   TRAWL_ASSIGN([[maybe_unused]] const size_t axis, QuantizationAxis(c));
   if (!c.HasInput(2) || c.shape(2) == c.shape(1)) return OkStatus();
   // Some exporters write one of them as a scalar and the other as [1].
-  if (CheckedElementCount(c.shape(1)) == 1 && CheckedElementCount(c.shape(2)) == 1) return OkStatus();
-  return Error(Code::kInvalidArgument, "scale {} and zero point {} do not agree", ToString(c.shape(1)),
-               ToString(c.shape(2)));
+  if (CheckedElementCount(c.shape(1)) == 1 && CheckedElementCount(c.shape(2)) == 1)
+    return OkStatus();
+  return Error(Code::kInvalidArgument, "scale {} and zero point {} do not agree",
+               ToString(c.shape(1)), ToString(c.shape(2)));
 }
 
 Status InferQuantize(InferContext& c) {
@@ -48,11 +50,12 @@ constexpr OpDef kOps[] = {
      .max_inputs = 3,
      .attributes = "axis",
      .infer = InferDequantize},
-    // DequantizeLinear(QuantizeLinear(x, scale, zero_point), scale, zero_point).
+    // DequantizeLinear(QuantizeLinear(x, scale, zero_point), scale, zero_point); with unscaled = 1
+    // the quantised number less the zero point, an integer in f32.
     {.name = "FakeQuantize",
      .min_inputs = 3,
      .max_inputs = 3,
-     .attributes = "axis",
+     .attributes = "axis unscaled",
      .infer = InferFakeQuantize,
      .internal = true},
 };

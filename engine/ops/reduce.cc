@@ -46,10 +46,8 @@ Status InferReduceMean(InferContext& c) {
 }
 
 constexpr OpDef Reduce(std::string_view name, Status (*infer)(InferContext&) = InferReduce) {
-  return {.name = name,
-          .max_inputs = 2,
-          .attributes = "keepdims noop_with_empty_axes",
-          .infer = infer};
+  return {
+      .name = name, .max_inputs = 2, .attributes = "keepdims noop_with_empty_axes", .infer = infer};
 }
 
 constexpr OpDef kOps[] = {Reduce("ReduceMean", InferReduceMean), Reduce("ReduceSum"),

@@ -13,15 +13,16 @@ Result<Shape> FitTarget(const Shape& input, Shape target, std::ptrdiff_t inferre
   if (inferred < 0) {
     TRAWL_ASSIGN(const int64_t wanted, DimProduct(target));
     if (wanted == total) return target;
-    return Error(Code::kInvalidArgument, "{} does not reshape to {}", ToString(input), ToString(target));
+    return Error(Code::kInvalidArgument, "{} does not reshape to {}", ToString(input),
+                 ToString(target));
   }
   target[static_cast<size_t>(inferred)] = 1;
   TRAWL_ASSIGN(const int64_t known, DimProduct(target));
   // kN over bN is a number and kN over b is k/b·N; the quotient's sign is the other way round.
   const bool fits = known != 0 && total % known == 0 && !(IsBatch(known) && total > 0);
   if (!fits) {
-    return Error(Code::kInvalidArgument, "{} does not reshape to {} with dimension {} free", ToString(input),
-                 ToString(target), inferred);
+    return Error(Code::kInvalidArgument, "{} does not reshape to {} with dimension {} free",
+                 ToString(input), ToString(target), inferred);
   }
   target[static_cast<size_t>(inferred)] = total / known;
   return target;
@@ -33,7 +34,8 @@ Result<Shape> ReshapeTarget(const Shape& input, const SymbolicInts& operand, boo
   for (size_t i = 0; i < operand.size(); ++i) {
     const SymbolicInt entry = operand[i];
     if (entry == SymbolicInt{0, 0} && !allow_zero) {
-      if (i >= input.size()) return Error(Code::kInvalidArgument, "entry {} copies no dimension", i);
+      if (i >= input.size())
+        return Error(Code::kInvalidArgument, "entry {} copies no dimension", i);
       target.push_back(input[i]);
     } else if (entry == SymbolicInt{-1, 0}) {
       if (inferred >= 0) return Error(Code::kInvalidArgument, "two dimensions are free");

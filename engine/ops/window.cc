@@ -1,8 +1,8 @@
 #include "engine/ops/window.h"
 
-#include <algorithm>
-
 #include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "engine/limits.h"
 #include "engine/ops/dims.h"
@@ -27,7 +27,8 @@ Result<std::vector<int64_t>> WindowInts(const Attributes& attributes, std::strin
   return values;
 }
 
-/// Sets pads and output of dimension `d`, which is `SAME`: the output is the input over the stride, rounded up.
+/// Sets pads and output of dimension `d`, which is `SAME`: the output is the input over the stride,
+/// rounded up.
 void PadSame(Window& window, size_t d, bool upper) {
   const int64_t extent = (window.kernel[d] - 1) * window.dilation[d] + 1;
   window.output[d] = (window.input[d] + window.stride[d] - 1) / window.stride[d];
@@ -41,8 +42,9 @@ Status SizeOutput(Window& window, size_t d, bool ceil_mode) {
   const int64_t extent = (window.kernel[d] - 1) * window.dilation[d] + 1;
   const int64_t room = window.input[d] + window.pad_begin[d] + window.pad_end[d] - extent;
   if (room < 0) {
-    return Error(Code::kInvalidArgument, "a window of {} does not fit an input of {} with pads {} and {}",
-                 extent, window.input[d], window.pad_begin[d], window.pad_end[d]);
+    return Error(Code::kInvalidArgument,
+                 "a window of {} does not fit an input of {} with pads {} and {}", extent,
+                 window.input[d], window.pad_begin[d], window.pad_end[d]);
   }
   window.output[d] = (room + (ceil_mode ? window.stride[d] - 1 : 0)) / window.stride[d] + 1;
   // The last window must start within the input or its leading pad, as in every reference runtime.
@@ -55,11 +57,13 @@ Status SizeOutput(Window& window, size_t d, bool ceil_mode) {
 
 Result<std::vector<int64_t>> SpatialDims(const Shape& shape) {
   if (shape.size() < 3 || shape.size() > 2 + kMaxSpatial) {
-    return Error(Code::kUnimplemented, "an input of shape {} is not supported (1 to {} spatial dimensions are)",
+    return Error(Code::kUnimplemented,
+                 "an input of shape {} is not supported (1 to {} spatial dimensions are)",
                  ToString(shape), kMaxSpatial);
   }
   if (std::any_of(shape.begin() + 1, shape.end(), IsBatch)) {
-    return Error(Code::kUnimplemented, "an input of shape {} has the batch among its channels or pixels",
+    return Error(Code::kUnimplemented,
+                 "an input of shape {} has the batch among its channels or pixels",
                  ToString(shape));
   }
   return std::vector<int64_t>(shape.begin() + 2, shape.end());
@@ -75,7 +79,8 @@ Shape OutputShape(int64_t n, int64_t channels, const Window& window, size_t spat
 Result<Window> ConvWindowOf(const Attributes& attributes, const Shape& x, const Shape& w) {
   TRAWL_ASSIGN(const std::vector<int64_t> input, SpatialDims(x));
   if (w.size() != x.size() || std::any_of(w.begin(), w.end(), IsBatch)) {
-    return Error(Code::kInvalidArgument, "weights {} do not fit an input {}", ToString(w), ToString(x));
+    return Error(Code::kInvalidArgument, "weights {} do not fit an input {}", ToString(w),
+                 ToString(x));
   }
   const std::vector<int64_t> kernel(w.begin() + 2, w.end());
   TRAWL_ASSIGN(const auto declared, attributes.Ints("kernel_shape", kernel));
@@ -114,10 +119,9 @@ Status InferConv(InferContext& c) {
   }
   TRAWL_ASSIGN(const Window window, ConvWindowOf(c.attributes(), x, w));
   TRAWL_ASSIGN(const int64_t group, c.attributes().Int("group", 1));
-  if (group < 1 || group > x[1] || x[1] % group != 0 || w[0] % group != 0 ||
-      w[1] != x[1] / group) {
-    return Error(Code::kInvalidArgument, "weights {} in {} groups do not fit an input {}", ToString(w),
-                 group, ToString(x));
+  if (group < 1 || group > x[1] || x[1] % group != 0 || w[0] % group != 0 || w[1] != x[1] / group) {
+    return Error(Code::kInvalidArgument, "weights {} in {} groups do not fit an input {}",
+                 ToString(w), group, ToString(x));
   }
   if (c.HasInput(2) && c.shape(2) != Shape{w[0]}) {
     return Error(Code::kInvalidArgument, "bias {} does not fit weights {}", ToString(c.shape(2)),
@@ -125,8 +129,13 @@ Status InferConv(InferContext& c) {
   }
   Shape shape = OutputShape(x[0], w[0], window, x.size() - 2);
   if (c.HasInput(3) && c.shape(3) != shape) {
-    return Error(Code::kInvalidArgument, "residual {} differs from the output {}", ToString(c.shape(3)),
-                 ToString(shape));
+    return Error(Code::kInvalidArgument, "residual {} differs from the output {}",
+                 ToString(c.shape(3)), ToString(shape));
+  }
+  // The scale serves quantised convolutions, whose residual is behind another rounding.
+  if (c.HasInput(4) && (c.HasInput(3) || c.shape(4) != Shape{w[0]})) {
+    return Error(Code::kInvalidArgument, "scale {} does not fit weights {}", ToString(c.shape(4)),
+                 ToString(w));
   }
   return c.SetOutput(0, DType::kF32, std::move(shape));
 }
@@ -137,7 +146,8 @@ Status InferPool(InferContext& c) {
   TRAWL_ASSIGN([[maybe_unused]] const int64_t include_pad,
                c.attributes().Int("count_include_pad", 0));
   TRAWL_ASSIGN(const int64_t storage_order, c.attributes().Int("storage_order", 0));
-  if (storage_order != 0) return Error(Code::kUnimplemented, "column-major storage is not supported");
+  if (storage_order != 0)
+    return Error(Code::kUnimplemented, "column-major storage is not supported");
   const Shape& x = c.shape(0);
   return c.SetOutput(0, DType::kF32, OutputShape(x[0], x[1], window, x.size() - 2));
 }
@@ -158,10 +168,11 @@ constexpr OpDef kOps[] = {
      .max_inputs = 3,
      .attributes = "auto_pad dilations group kernel_shape pads strides",
      .infer = InferConv},
-    // act(conv(x, w) + bias + residual): inputs x, w, bias?, residual?.
+    // act((conv(x, w) + bias) * scale + residual): x, w, bias?, residual?, scale?, of which the
+    // last two exclude each other.
     {.name = "FusedConv",
      .min_inputs = 2,
-     .max_inputs = 4,
+     .max_inputs = 5,
      .attributes = "auto_pad dilations group kernel_shape pads strides activation "
                    "activation_alpha activation_beta",
      .infer = InferConv,

@@ -1,5 +1,6 @@
 #pragma once
-// Sliding windows: the geometry that convolutions and poolings share, resolved from attributes and the input's size.
+// Sliding windows: the geometry that convolutions and poolings share, resolved from attributes and
+// the input's size.
 
 #include <array>
 #include <span>
@@ -9,8 +10,8 @@
 
 namespace trawl::engine {
 
-/// Spatial geometry (depth, height, width), right-aligned: a window of fewer dimensions has neutral entries in
-/// front (1, and 0 for pads), so that code for three dimensions serves one and two.
+/// Spatial geometry (depth, height, width), right-aligned: a window of fewer dimensions has neutral
+/// entries in front (1, and 0 for pads), so that code for three dimensions serves one and two.
 struct Window {
   static constexpr size_t kMaxSpatial = 3;
   std::array<int64_t, kMaxSpatial> kernel{1, 1, 1}, stride{1, 1, 1}, dilation{1, 1, 1};
@@ -25,7 +26,8 @@ struct Window {
   bool Pointwise() const;
 };
 
-/// Reads auto_pad, pads, strides, dilations and ceil_mode. `kernel` and `input` have one entry per spatial dimension.
+/// Reads auto_pad, pads, strides, dilations and ceil_mode. `kernel` and `input` have one entry per
+/// spatial dimension.
 /// Errors: kInvalidArgument, among them a window larger than the padded input.
 Result<Window> ResolveWindow(const Attributes& attributes, std::span<const int64_t> kernel,
                              std::span<const int64_t> input);

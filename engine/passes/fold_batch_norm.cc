@@ -1,6 +1,6 @@
-// y = conv(x) · scale + shift, with scale and shift per output channel, is a convolution with other weights. Only what
-// follows a Conv or Gemm is folded: in front of a padded convolution the shift would also have to reach the zeros
-// of the padding, which no change of weights does.
+// y = conv(x) · scale + shift, with scale and shift per output channel, is a convolution with other
+// weights. Only what follows a Conv or Gemm is folded: in front of a padded convolution the shift
+// would also have to reach the zeros of the padding, which no change of weights does.
 #include <cmath>
 
 #include "engine/ops/dims.h"
@@ -34,7 +34,8 @@ std::optional<Affine> BatchNormAffine(const Graph& graph, const Node& node) {
   return affine;
 }
 
-/// The constant as one number per channel of `shape` ([N, channels, …]); nullopt when it varies otherwise.
+/// The constant as one number per channel of `shape` ([N, channels, …]); nullopt when it varies
+/// otherwise.
 std::optional<std::vector<double>> PerChannel(const Tensor& tensor, const Shape& shape) {
   const auto channels = static_cast<size_t>(shape[1]);
   if (tensor.size() == 1) {
@@ -52,8 +53,10 @@ std::optional<std::vector<double>> PerChannel(const Tensor& tensor, const Shape&
 
 /// What `node` does to `input`, the output of a Conv or Gemm.
 std::optional<Affine> AsAffine(const Graph& graph, const Node& node, ValueId input) {
-  if (node.op == "BatchNormalization" && node.inputs[0] == input) return BatchNormAffine(graph, node);
-  const bool adds = node.op == "Add" || node.op == "Sub", scales = node.op == "Mul" || node.op == "Div";
+  if (node.op == "BatchNormalization" && node.inputs[0] == input)
+    return BatchNormAffine(graph, node);
+  const bool adds = node.op == "Add" || node.op == "Sub",
+             scales = node.op == "Mul" || node.op == "Div";
   if (!adds && !scales) return std::nullopt;
   const size_t other = node.inputs[0] == input ? 1 : 0;
   // c - x and c / x are not of the form.
@@ -73,13 +76,14 @@ std::optional<Affine> AsAffine(const Graph& graph, const Node& node, ValueId inp
   return affine;
 }
 
-/// True for a Conv, or a plain a · b + c Gemm, with constant weights and one bias per channel, or none.
+/// True for a Conv, or a plain a · b + c Gemm, with constant weights and one bias per channel, or
+/// none.
 bool IsFoldable(const Graph& graph, const Node& node) {
   if (node.op != "Conv" && node.op != "Gemm") return false;
   const Tensor* weights = ConstantF32(graph, node, 1);
   if (weights == nullptr || weights->size() == 0) return false;
-  if (node.op == "Gemm" && (node.attributes.Float("alpha", 1) != 1.0f ||
-                            node.attributes.Float("beta", 1) != 1.0f)) {
+  if (node.op == "Gemm" &&
+      (node.attributes.Float("alpha", 1) != 1.0f || node.attributes.Float("beta", 1) != 1.0f)) {
     return false;
   }
   if (node.inputs.size() < 3 || node.inputs[2] == kNoValue) return true;
@@ -94,7 +98,8 @@ void Apply(Graph& graph, Node& node, const Affine& affine) {
   Tensor weights(DType::kF32, old.shape());
   const auto from = old.data<float>();
   const auto to = weights.mutable_data<float>();
-  // The output channel is the outermost dimension of a Conv's weights and of a transposed Gemm's, else the innermost.
+  // The output channel is the outermost dimension of a Conv's weights and of a transposed Gemm's,
+  // else the innermost.
   const bool outermost = node.op == "Conv" || node.attributes.Int("transB", 0) != 0;
   const size_t inner = from.size() / channels;
   for (size_t i = 0; i < from.size(); ++i) {

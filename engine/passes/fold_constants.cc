@@ -1,5 +1,6 @@
-// Computes, at load and by the reference kernels, the nodes all of whose inputs are constants. What that may add to
-// the file's own constants is limited, so that a few bytes of ConstantOfShape cannot fill the memory.
+// Computes, at load and by the reference kernels, the nodes all of whose inputs are constants. What
+// that may add to the file's own constants is limited, so that a few bytes of ConstantOfShape
+// cannot fill the memory.
 #include <algorithm>
 
 #include "engine/kernels/kernel.h"
@@ -19,12 +20,15 @@ size_t ConstantBytes(const Graph& graph) {
   return bytes;
 }
 
-/// Products and windows over constants are left to run time: their cost has no bound in the size of their results.
+/// Products and windows over constants are left to run time: their cost has no bound in the size of
+/// their results.
 bool IsFoldable(const Graph& graph, const Node& node) {
   for (const std::string_view heavy : {"Conv", "Gemm", "MatMul", "MaxPool", "AveragePool", "LRN"}) {
     if (node.op == heavy) return false;
   }
-  const auto known = [&](ValueId id) { return id == kNoValue || graph.value(id).constant.has_value(); };
+  const auto known = [&](ValueId id) {
+    return id == kNoValue || graph.value(id).constant.has_value();
+  };
   return std::all_of(node.inputs.begin(), node.inputs.end(), known);
 }
 

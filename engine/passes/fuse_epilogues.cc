@@ -1,5 +1,5 @@
-// act(conv(x) + bias + residual) in one node: its kernel applies the residual and the activation while the result is
-// in the cache, and the result may take the residual's buffer.
+// act(conv(x) + bias + residual) in one node: its kernel applies the residual and the activation
+// while the result is in the cache, and the result may take the residual's buffer.
 #include "engine/kernels/activation.h"
 #include "engine/passes/pass.h"
 #include "engine/passes/uses.h"
@@ -13,6 +13,12 @@ struct Epilogue {
   std::optional<Activation> activation;
   std::vector<size_t> nodes;  // absorbed, in order
 };
+
+/// A Conv or Gemm, or a convolution that quantisation fused already and that has no activation yet.
+bool IsFusible(const Node& node) {
+  return node.op == "Conv" || node.op == "Gemm" ||
+         (node.op == "FusedConv" && !node.attributes.Has("activation"));
+}
 
 /// The operand that `add` adds to `value`, when it is computed and of the same shape.
 ValueId Residual(const Graph& graph, const Node& add, ValueId value) {
@@ -51,13 +57,13 @@ Result<int> FuseEpilogues(Graph& graph, const ContentsTable&) {
   std::vector<bool> dead(graph.nodes().size(), false);
   int changes = 0;
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    if (dead[i] || (graph.nodes()[i].op != "Conv" && graph.nodes()[i].op != "Gemm")) continue;
+    if (dead[i] || !IsFusible(graph.nodes()[i])) continue;
     const Epilogue epilogue = FindEpilogue(graph, uses, graph.nodes()[i]);
     if (epilogue.nodes.empty()) continue;
     // The fused node stands where the last absorbed one stood: by then the residual is there.
     const size_t last = epilogue.nodes.back();
     Node fused = std::move(graph.nodes()[i]);
-    fused.op = "Fused" + fused.op;
+    if (!fused.op.starts_with("Fused")) fused.op = "Fused" + fused.op;
     fused.outputs = graph.nodes()[last].outputs;
     if (epilogue.residual != kNoValue) {
       fused.inputs.resize(4, kNoValue);
@@ -65,7 +71,7 @@ Result<int> FuseEpilogues(Graph& graph, const ContentsTable&) {
       uses.MoveReader(epilogue.residual, epilogue.nodes.front(), last);
     }
     if (epilogue.activation) SetActivation(*epilogue.activation, fused.attributes);
-    for (size_t k = 0; k < 3 && k < fused.inputs.size(); ++k) uses.MoveReader(fused.inputs[k], i, last);
+    for (size_t k = 0; k < fused.inputs.size(); ++k) uses.MoveReader(fused.inputs[k], i, last);
     dead[i] = true;
     for (const size_t absorbed : epilogue.nodes) dead[absorbed] = absorbed != last;
     graph.nodes()[last] = std::move(fused);

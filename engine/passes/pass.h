@@ -1,6 +1,6 @@
 #pragma once
-// Passes: rewrites of the graph between loading and binding kernels. The pass manager runs them in a fixed order; after
-// each it verifies the graph and infers shapes anew.
+// Passes: rewrites of the graph between loading and binding kernels. The pass manager runs them in
+// a fixed order; after each it verifies the graph and infers shapes anew.
 
 #include <string_view>
 #include <vector>
@@ -11,30 +11,36 @@
 
 namespace trawl::engine {
 
-/// Runs all passes. The graph is pruned, verified and inferred before the first and after each; `contents` are those of
-/// the result. Errors: kInvalidArgument for an unknown name among disabled_passes; a pass's own, naming pass and node.
+/// Runs all passes. The graph is pruned, verified and inferred before the first and after each;
+/// `contents` are those of the result. Errors: kInvalidArgument for an unknown name among
+/// disabled_passes; a pass's own, naming pass and node.
 Result<ContentsTable> RunPasses(Graph& graph, const CompileOptions& options,
                                 std::vector<PassReport>& reports);
 
-/// Makes inputs that are known now constants. Errors: kInvalidArgument for an unknown input or another type or shape.
+/// Makes inputs that are known now constants. Errors: kInvalidArgument for an unknown input or
+/// another type or shape.
 Status BindInputs(Graph& graph, const CompileOptions& options);
 
-/// Makes `name` (a value, or a node's first output) the only output; "" leaves the graph's. Errors: kInvalidArgument.
+/// Makes `name` (a value, or a node's first output) the only output; "" leaves the graph's. Errors:
+/// kInvalidArgument.
 Status SelectOutput(Graph& graph, std::string_view name);
 
-/// Removes what no output needs: nodes, inputs, and the storage of constants. Returns how many nodes went.
+/// Removes what no output needs: nodes, inputs, and the storage of constants. Returns how many
+/// nodes went.
 int RemoveDeadNodes(Graph& graph);
 
 // The passes, in order; each returns how many nodes it changed.
 /// Turns shape arithmetic that is known at load into constants, and Reshape's targets with it.
 Result<int> ResolveShapes(Graph& graph, const ContentsTable& contents);
+/// QuantizeLinear followed by DequantizeLinear becomes one FakeQuantize, which rounds in f32;
+/// convolutions between dequantised tensors compute on the integers.
+Result<int> FuseQuantization(Graph& graph, const ContentsTable& contents);
 /// Computes nodes whose inputs are constants (among them the dequantisation of weights).
 Result<int> FoldConstants(Graph& graph, const ContentsTable& contents);
 /// Removes nodes that change nothing: Identity, Dropout, Reshape to the same shape …
 Result<int> EliminateIdentities(Graph& graph, const ContentsTable& contents);
-/// QuantizeLinear followed by DequantizeLinear becomes one FakeQuantize, which rounds in f32.
-Result<int> FuseQuantization(Graph& graph, const ContentsTable& contents);
-/// BatchNormalization and per-channel Mul, Div, Add and Sub behind a Conv or Gemm move into its weights and bias.
+/// BatchNormalization and per-channel Mul, Div, Add and Sub behind a Conv or Gemm move into its
+/// weights and bias.
 Result<int> FoldBatchNorm(Graph& graph, const ContentsTable& contents);
 /// Residual add and activation behind a Conv (activation behind a Gemm) become part of it.
 Result<int> FuseEpilogues(Graph& graph, const ContentsTable& contents);

@@ -1,4 +1,5 @@
-// Runs the passes in order, each timed, switchable, and followed by verification and fresh shape inference.
+// Runs the passes in order, each timed, switchable, and followed by verification and fresh shape
+// inference.
 #include <algorithm>
 #include <chrono>
 
@@ -15,19 +16,17 @@ struct Pass {
 };
 
 constexpr Pass kPasses[] = {
-    {"resolve_shapes", true, ResolveShapes},
-    {"fold_constants", false, FoldConstants},
-    {"eliminate_identities", false, EliminateIdentities},
-    {"fuse_quantization", false, FuseQuantization},
-    {"fold_batch_norm", false, FoldBatchNorm},
-    {"fuse_epilogues", false, FuseEpilogues},
+    {"resolve_shapes", true, ResolveShapes},   {"fuse_quantization", false, FuseQuantization},
+    {"fold_constants", false, FoldConstants},  {"eliminate_identities", false, EliminateIdentities},
+    {"fold_batch_norm", false, FoldBatchNorm}, {"fuse_epilogues", false, FuseEpilogues},
 };
 
 Status CheckNames(const std::vector<std::string>& disabled) {
   const std::vector<std::string> names = PassNames();
   for (const std::string& name : disabled) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
-      return Error(Code::kInvalidArgument, "there is no pass '{}'{}", name, DidYouMean(name, names));
+      return Error(Code::kInvalidArgument, "there is no pass '{}'{}", name,
+                   DidYouMean(name, names));
     }
   }
   return OkStatus();
@@ -60,15 +59,16 @@ Result<ContentsTable> RunPasses(Graph& graph, const CompileOptions& options,
   for (const Pass& pass : kPasses) {
     const auto& disabled = options.disabled_passes;
     PassReport report{std::string(pass.name), true, 0, 0};
-    report.enabled = pass.required ||
-                     std::find(disabled.begin(), disabled.end(), pass.name) == disabled.end();
+    report.enabled =
+        pass.required || std::find(disabled.begin(), disabled.end(), pass.name) == disabled.end();
     if (report.enabled) {
       const auto start = std::chrono::steady_clock::now();
       auto changes = RunPass(pass, graph, contents);
       if (!changes) return Annotate(changes.error(), "pass {}", pass.name);
       report.changes = *changes;
       report.milliseconds =
-          std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+          std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+              .count();
     }
     reports.push_back(std::move(report));
   }

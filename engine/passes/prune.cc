@@ -1,4 +1,5 @@
-// What is asked of the graph: inputs that are known, the output that is wanted, and nothing that does not lead to it.
+// What is asked of the graph: inputs that are known, the output that is wanted, and nothing that
+// does not lead to it.
 #include <algorithm>
 
 #include "config/suggest.h"
@@ -13,15 +14,17 @@ Status BindInputs(Graph& graph, const CompileOptions& options) {
     const auto it = std::find_if(inputs.begin(), inputs.end(), [&, &wanted = name](ValueId id) {
       return graph.value(id).name == wanted;
     });
-    if (it == inputs.end()) return Error(Code::kInvalidArgument, "there is no input '{}' to bind", name);
+    if (it == inputs.end())
+      return Error(Code::kInvalidArgument, "there is no input '{}' to bind", name);
     Value& value = graph.value(*it);
     const Shape& given = tensor.shape();
-    const bool fits = value.shape && value.dtype == tensor.dtype() &&
-                      std::equal(value.shape->begin(), value.shape->end(), given.begin(), given.end(),
-                                 [](int64_t want, int64_t have) { return want < 0 || want == have; });
+    const bool fits =
+        value.shape && value.dtype == tensor.dtype() &&
+        std::equal(value.shape->begin(), value.shape->end(), given.begin(), given.end(),
+                   [](int64_t want, int64_t have) { return want < 0 || want == have; });
     if (!fits) {
-      return Error(Code::kInvalidArgument, "input '{}' cannot be {} {}", name, ToString(tensor.dtype()),
-                   ToString(given));
+      return Error(Code::kInvalidArgument, "input '{}' cannot be {} {}", name,
+                   ToString(tensor.dtype()), ToString(given));
     }
     value.shape = given;
     value.constant = tensor;
@@ -50,7 +53,8 @@ Status SelectOutput(Graph& graph, std::string_view name) {
     }
     names.push_back(node.name);
   }
-  return Error(Code::kInvalidArgument, "no node or value is called '{}'{}", name, DidYouMean(name, names));
+  return Error(Code::kInvalidArgument, "no node or value is called '{}'{}", name,
+               DidYouMean(name, names));
 }
 
 int RemoveDeadNodes(Graph& graph) {

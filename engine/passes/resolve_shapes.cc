@@ -1,6 +1,7 @@
-// PyTorch exports write Reshape's target as Shape → Gather → Unsqueeze → Concat. Inference has followed such arithmetic up to
-// the batch; here its results become constants, so that the nodes behind them die. A Reshape's target gets -1 where
-// the batch stands, which also frees files that were written for a batch of 1.
+// PyTorch exports write Reshape's target as Shape → Gather → Unsqueeze → Concat. Inference has
+// followed such arithmetic up to the batch; here its results become constants, so that the nodes
+// behind them die. A Reshape's target gets -1 where the batch stands, which also frees files that
+// were written for a batch of 1.
 #include <algorithm>
 
 #include "engine/ops/dims.h"
@@ -47,8 +48,8 @@ Result<int> ResolveShapes(Graph& graph, const ContentsTable& contents) {
                         std::ranges::equal(operand.constant->data<int64_t>(), *target);
       if (target && !same) {
         const auto rank = static_cast<int64_t>(target->size());
-        node.inputs[1] = graph.AddConstant(node.name + "/target",
-                                           Tensor::Of<int64_t>({rank}, std::span<const int64_t>(*target)));
+        node.inputs[1] = graph.AddConstant(
+            node.name + "/target", Tensor::Of<int64_t>({rank}, std::span<const int64_t>(*target)));
         ++changes;
       }
     }

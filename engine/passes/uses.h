@@ -12,7 +12,9 @@ namespace trawl::engine {
 class Uses {
  public:
   explicit Uses(const Graph& graph)
-      : producers_(graph.value_count()), readers_(graph.value_count()), is_output_(graph.value_count()) {
+      : producers_(graph.value_count()),
+        readers_(graph.value_count()),
+        is_output_(graph.value_count()) {
     for (size_t i = 0; i < graph.nodes().size(); ++i) {
       for (const ValueId id : graph.nodes()[i].outputs) {
         if (id != kNoValue) producers_[At(id)] = i;

@@ -1,4 +1,5 @@
-// Reference kernels of the elementwise operators: one loop over the output with broadcasting strides.
+// Reference kernels of the elementwise operators: one loop over the output with broadcasting
+// strides.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -6,8 +7,8 @@
 #include <type_traits>
 
 #include "engine/kernels/activation.h"
-#include "engine/strided.h"
 #include "engine/kernels/tables.h"
+#include "engine/strided.h"
 
 namespace trawl::engine {
 namespace {
@@ -46,10 +47,14 @@ KernelResult UnaryOf(Function function) {
 template <class Make>
 KernelResult WithNumericType(const NodeView& node, size_t i, Make make) {
   switch (node.dtype(i)) {
-    case DType::kF32: return make(float{});
-    case DType::kI64: return make(int64_t{});
-    case DType::kI32: return make(int32_t{});
-    default: return Error(Code::kUnimplemented, "type {} is not supported", ToString(node.dtype(i)));
+    case DType::kF32:
+      return make(float{});
+    case DType::kI64:
+      return make(int64_t{});
+    case DType::kI32:
+      return make(int32_t{});
+    default:
+      return Error(Code::kUnimplemented, "type {} is not supported", ToString(node.dtype(i)));
   }
 }
 
@@ -91,9 +96,8 @@ float Tanh(float x) { return std::tanh(x); }
 
 KernelResult MakeAbs(const NodeView& node) {
   return WithNumericType(node, 0, []<class T>(T) {
-    return UnaryOf<T>([](T x) {
-      return x < 0 ? Wrap<T>(0, x, [](auto a, auto b) { return a - b; }) : x;
-    });
+    return UnaryOf<T>(
+        [](T x) { return x < 0 ? Wrap<T>(0, x, [](auto a, auto b) { return a - b; }) : x; });
   });
 }
 
@@ -152,7 +156,8 @@ KernelResult BinaryOf(Function function) {
                     {BroadcastStrides(call.inputs[0].shape, shape),
                      BroadcastStrides(call.inputs[1].shape, shape)},
                     [&](const auto& at) {
-                      y[i++] = function(a[static_cast<size_t>(at[0])], b[static_cast<size_t>(at[1])]);
+                      y[i++] =
+                          function(a[static_cast<size_t>(at[0])], b[static_cast<size_t>(at[1])]);
                     });
     return OkStatus();
   });
@@ -180,8 +185,8 @@ KernelResult MakeMul(const NodeView& node) {
 }
 
 KernelResult MakeDiv(const NodeView& node) {
-  return WithNumericType(node, 0,
-                         []<class T>(T) { return BinaryOf<T, T>([](T a, T b) { return Divide(a, b); }); });
+  return WithNumericType(
+      node, 0, []<class T>(T) { return BinaryOf<T, T>([](T a, T b) { return Divide(a, b); }); });
 }
 
 KernelResult MakePow(const NodeView&) {
@@ -295,8 +300,10 @@ To ConvertElement(From x) {
   } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
     if (std::isnan(x)) return 0;
     const auto wide = static_cast<double>(x);
-    if (wide <= static_cast<double>(std::numeric_limits<To>::min())) return std::numeric_limits<To>::min();
-    if (wide >= static_cast<double>(std::numeric_limits<To>::max())) return std::numeric_limits<To>::max();
+    if (wide <= static_cast<double>(std::numeric_limits<To>::min()))
+      return std::numeric_limits<To>::min();
+    if (wide >= static_cast<double>(std::numeric_limits<To>::max()))
+      return std::numeric_limits<To>::max();
     return static_cast<To>(wide);
   } else {
     return static_cast<To>(x);
@@ -306,13 +313,20 @@ To ConvertElement(From x) {
 template <class Function>
 KernelResult WithAnyType(DType dtype, Function function) {
   switch (dtype) {
-    case DType::kF32: return function(float{});
-    case DType::kF64: return function(double{});
-    case DType::kI8: return function(int8_t{});
-    case DType::kU8: return function(uint8_t{});
-    case DType::kI32: return function(int32_t{});
-    case DType::kI64: return function(int64_t{});
-    case DType::kBool: return function(bool{});
+    case DType::kF32:
+      return function(float{});
+    case DType::kF64:
+      return function(double{});
+    case DType::kI8:
+      return function(int8_t{});
+    case DType::kU8:
+      return function(uint8_t{});
+    case DType::kI32:
+      return function(int32_t{});
+    case DType::kI64:
+      return function(int64_t{});
+    case DType::kBool:
+      return function(bool{});
   }
   CHECK(false);
 }

@@ -25,7 +25,8 @@ KernelResult MakeGemm(const NodeView& node) {
       for (int64_t j = 0; j < n; ++j) {
         double sum = 0;
         for (int64_t p = 0; p < k; ++p) {
-          sum += static_cast<double>(a[trans_a ? p * m + i : i * k + p]) * b[trans_b ? j * k + p : p * n + j];
+          sum += static_cast<double>(a[trans_a ? p * m + i : i * k + p]) *
+                 b[trans_b ? j * k + p : p * n + j];
         }
         const double bias = has_c ? static_cast<double>(c[i * c_strides[0] + j * c_strides[1]]) : 0;
         y[i * n + j] = Activate(activation, static_cast<float>(alpha * sum + beta * bias));
@@ -41,17 +42,18 @@ KernelResult MakeMatMul(const NodeView&) {
     const float* a = call.inputs[0].data<float>().data();
     const float* b = call.inputs[1].data<float>().data();
     float* y = call.outputs[0].data<float>().data();
-    ForEachIndex<2>({s.stack.data(), s.stack_rank}, {s.a_strides, s.b_strides}, [&](const auto& at) {
-      for (int64_t i = 0; i < s.m; ++i) {
-        for (int64_t j = 0; j < s.n; ++j) {
-          double sum = 0;
-          for (int64_t p = 0; p < s.k; ++p) {
-            sum += static_cast<double>(a[at[0] + i * s.k + p]) * b[at[1] + p * s.n + j];
+    ForEachIndex<2>(
+        {s.stack.data(), s.stack_rank}, {s.a_strides, s.b_strides}, [&](const auto& at) {
+          for (int64_t i = 0; i < s.m; ++i) {
+            for (int64_t j = 0; j < s.n; ++j) {
+              double sum = 0;
+              for (int64_t p = 0; p < s.k; ++p) {
+                sum += static_cast<double>(a[at[0] + i * s.k + p]) * b[at[1] + p * s.n + j];
+              }
+              *y++ = static_cast<float>(sum);
+            }
           }
-          *y++ = static_cast<float>(sum);
-        }
-      }
-    });
+        });
     return OkStatus();
   });
 }

@@ -3,9 +3,9 @@
 #include <array>
 #include <cstring>
 
-#include "engine/strided.h"
 #include "engine/kernels/tables.h"
 #include "engine/ops/operands.h"
+#include "engine/strided.h"
 
 namespace trawl::engine {
 namespace {
@@ -17,8 +17,8 @@ int64_t Product(std::span<const int64_t> dims) {
 }
 
 /// Copies `rows` runs of `bytes` each between two strided places.
-void CopyRows(std::byte* to, size_t to_stride, const std::byte* from, size_t from_stride, size_t bytes,
-              int64_t rows) {
+void CopyRows(std::byte* to, size_t to_stride, const std::byte* from, size_t from_stride,
+              size_t bytes, int64_t rows) {
   for (int64_t i = 0; i < rows; ++i, to += to_stride, from += from_stride) {
     if (bytes > 0) std::memcpy(to, from, bytes);
   }
@@ -73,11 +73,15 @@ void Gather(const TensorView& y, const ConstTensorView& x, int64_t offset, const
   ForEachIndex<1>(y.shape, {strides}, [&](const auto& at) { *to++ = from[at[0]]; });
 }
 
-void GatherBytes(const TensorView& y, const ConstTensorView& x, int64_t offset, const Dims& strides) {
+void GatherBytes(const TensorView& y, const ConstTensorView& x, int64_t offset,
+                 const Dims& strides) {
   switch (ByteSize(x.dtype)) {
-    case 1: return Gather<uint8_t>(y, x, offset, strides);
-    case 4: return Gather<uint32_t>(y, x, offset, strides);
-    default: return Gather<uint64_t>(y, x, offset, strides);
+    case 1:
+      return Gather<uint8_t>(y, x, offset, strides);
+    case 4:
+      return Gather<uint32_t>(y, x, offset, strides);
+    default:
+      return Gather<uint64_t>(y, x, offset, strides);
   }
 }
 
@@ -134,7 +138,8 @@ KernelResult MakeGather(const NodeView& node) {
         int64_t index = IndexAt(indices, i);
         if (index < 0) index += dim;
         if (index < 0 || index >= dim) {
-          return Error(Code::kInvalidArgument, "index {} is out of range for a dimension of {}", index, dim);
+          return Error(Code::kInvalidArgument, "index {} is out of range for a dimension of {}",
+                       index, dim);
         }
         if (run > 0) std::memcpy(to, x.bytes + static_cast<size_t>(outer * dim + index) * run, run);
       }

@@ -50,7 +50,8 @@ KernelResult MakeInstanceNormalization(const NodeView& node) {
         for (int64_t i = 0; i < plane; ++i) squares += (x[i] - mean) * (x[i] - mean);
         const double variance = plane == 0 ? 0 : squares / static_cast<double>(plane);
         const double factor = scale[c] / std::sqrt(variance + epsilon);
-        for (int64_t i = 0; i < plane; ++i) y[i] = static_cast<float>((x[i] - mean) * factor + bias[c]);
+        for (int64_t i = 0; i < plane; ++i)
+          y[i] = static_cast<float>((x[i] - mean) * factor + bias[c]);
       }
     }
     return OkStatus();

@@ -1,4 +1,5 @@
-// Kernels of quantisation: x / scale rounded half to even, plus the zero point, saturated; as ONNX says.
+// Kernels of quantisation: x / scale rounded half to even, plus the zero point, saturated; as ONNX
+// says.
 #include <algorithm>
 #include <limits>
 
@@ -24,14 +25,15 @@ void ForEachRun(std::span<const int64_t> shape, size_t axis, Body body) {
   for (size_t i = 0; i < outer * channels; ++i) body(i * run, run, i % channels);
 }
 
-/// Nearest integer, ties to even, for |x| <= 2^22: adding 1.5·2^23 leaves no bits for the fraction. Unlike nearbyint
-/// it needs no call, so the loops around it vectorise.
+/// Nearest integer, ties to even, for |x| <= 2^22: adding 1.5·2^23 leaves no bits for the fraction.
+/// Unlike nearbyint it needs no call, so the loops around it vectorise.
 float RoundHalfEven(float x) {
   constexpr float kShift = 12582912.0f;
   return (x + kShift) - kShift;
 }
 
-/// saturate(round(x / scale) + zero_point) - zero_point. The bounds are integers, so clamping may come first.
+/// saturate(round(x / scale) + zero_point) - zero_point. The bounds are integers, so clamping may
+/// come first.
 template <class Q>
 float QuantizedOffset(float x, float scale, float zero_point) {
   const float low = static_cast<float>(std::numeric_limits<Q>::min()) - zero_point;
@@ -88,23 +90,27 @@ KernelResult DequantizeOf(size_t axis) {
 KernelResult MakeDequantize(const NodeView& node) {
   TRAWL_ASSIGN(const size_t axis, QuantizationAxis(node));
   switch (node.dtype(0)) {
-    case DType::kU8: return DequantizeOf<uint8_t>(axis);
-    case DType::kI8: return DequantizeOf<int8_t>(axis);
-    default: return DequantizeOf<int32_t>(axis);
+    case DType::kU8:
+      return DequantizeOf<uint8_t>(axis);
+    case DType::kI8:
+      return DequantizeOf<int8_t>(axis);
+    default:
+      return DequantizeOf<int32_t>(axis);
   }
 }
 
 template <class Q>
-KernelResult FakeQuantizeOf(size_t axis) {
+KernelResult FakeQuantizeOf(size_t axis, bool unscaled) {
   return MakeKernel(
-      [axis](const KernelCall& call) {
+      [axis, unscaled](const KernelCall& call) {
         const auto x = call.inputs[0].data<float>();
         const auto y = call.outputs[0].data<float>();
         ForEachRun(call.inputs[0].shape, axis, [&](size_t first, size_t count, size_t channel) {
           const float scale = call.inputs[1].data<float>()[channel];
+          const float result_scale = unscaled ? 1 : scale;
           const auto zero_point = static_cast<float>(ZeroPoint<Q>(call, channel));
           for (size_t i = first; i < first + count; ++i) {
-            y[i] = QuantizedOffset<Q>(x[i], scale, zero_point) * scale;
+            y[i] = QuantizedOffset<Q>(x[i], scale, zero_point) * result_scale;
           }
         });
         return OkStatus();
@@ -114,7 +120,9 @@ KernelResult FakeQuantizeOf(size_t axis) {
 
 KernelResult MakeFakeQuantize(const NodeView& node) {
   TRAWL_ASSIGN(const size_t axis, QuantizationAxis(node));
-  return node.dtype(2) == DType::kI8 ? FakeQuantizeOf<int8_t>(axis) : FakeQuantizeOf<uint8_t>(axis);
+  TRAWL_ASSIGN(const int64_t unscaled, node.attributes().Int("unscaled", 0));
+  return node.dtype(2) == DType::kI8 ? FakeQuantizeOf<int8_t>(axis, unscaled != 0)
+                                     : FakeQuantizeOf<uint8_t>(axis, unscaled != 0);
 }
 
 constexpr KernelDef kKernels[] = {

@@ -3,9 +3,9 @@
 #include <limits>
 #include <type_traits>
 
-#include "engine/strided.h"
 #include "engine/kernels/tables.h"
 #include "engine/ops/operands.h"
+#include "engine/strided.h"
 
 namespace trawl::engine {
 namespace {
@@ -49,10 +49,14 @@ constexpr auto kAsIs = [](auto value, size_t) { return value; };
 template <class Make>
 KernelResult WithNumericType(const NodeView& node, Make make) {
   switch (node.dtype(0)) {
-    case DType::kF32: return make(float{});
-    case DType::kI64: return make(int64_t{});
-    case DType::kI32: return make(int32_t{});
-    default: return Error(Code::kUnimplemented, "type {} is not supported", ToString(node.dtype(0)));
+    case DType::kF32:
+      return make(float{});
+    case DType::kI64:
+      return make(int64_t{});
+    case DType::kI32:
+      return make(int32_t{});
+    default:
+      return Error(Code::kUnimplemented, "type {} is not supported", ToString(node.dtype(0)));
   }
 }
 
@@ -90,9 +94,8 @@ KernelResult MakeReduceProd(const NodeView& node) {
 }
 
 KernelResult MakeReduceMean(const NodeView& node) {
-  return ReduceOf<float>(node, 0.0f, WrappingAdd<float>, [](float sum, size_t count) {
-    return sum / static_cast<float>(count);
-  });
+  return ReduceOf<float>(node, 0.0f, WrappingAdd<float>,
+                         [](float sum, size_t count) { return sum / static_cast<float>(count); });
 }
 
 KernelResult MakeReduceMax(const NodeView& node) {

@@ -1,4 +1,5 @@
-// Kernels of the operators that change only the shape (the bytes move, or stay where they are), and of Shape and Size.
+// Kernels of the operators that change only the shape (the bytes move, or stay where they are), and
+// of Shape and Size.
 #include <cstring>
 
 #include "engine/kernels/tables.h"
@@ -23,7 +24,8 @@ KernelResult MakeShape(const NodeView& node) {
   start = start < -rank ? 0 : (start < 0 ? start + rank : start);
   return MakeKernel([start](const KernelCall& call) {
     const auto y = call.outputs[0].data<int64_t>();
-    for (size_t i = 0; i < y.size(); ++i) y[i] = call.inputs[0].shape[static_cast<size_t>(start) + i];
+    for (size_t i = 0; i < y.size(); ++i)
+      y[i] = call.inputs[0].shape[static_cast<size_t>(start) + i];
     return OkStatus();
   });
 }

@@ -1,15 +1,18 @@
-// Reference kernels of convolutions and poolings, by definition: for each output element, the sum over its window.
+// Reference kernels of convolutions and poolings, by definition: for each output element, the sum
+// over its window.
+#include "engine/ops/window.h"
+
 #include <algorithm>
 #include <limits>
 
 #include "engine/kernels/activation.h"
 #include "engine/kernels/tables.h"
-#include "engine/ops/window.h"
 
 namespace trawl::engine {
 namespace {
 
-/// Calls `body(input_offset, tap)` for each tap of the window at output position (od, oh, ow) that lies in the input.
+/// Calls `body(input_offset, tap)` for each tap of the window at output position (od, oh, ow) that
+/// lies in the input.
 template <class Body>
 void ForEachTap(const Window& w, int64_t od, int64_t oh, int64_t ow, Body body) {
   for (int64_t kd = 0; kd < w.kernel[0]; ++kd) {
@@ -49,14 +52,17 @@ class ReferenceConv final : public Kernel {
     const int64_t group_outputs = out_channels / group_;
     const int64_t in_channels = group_inputs * group_;
     const auto input = [&](size_t i) {
-      return i < call.inputs.size() ? reinterpret_cast<const float*>(call.inputs[i].bytes) : nullptr;
+      return i < call.inputs.size() ? reinterpret_cast<const float*>(call.inputs[i].bytes)
+                                    : nullptr;
     };
     const float *x = input(0), *w = input(1), *bias = input(2), *residual = input(3);
+    const float* scale = input(4);
     float* y = call.outputs[0].data<float>().data();
     const int64_t taps = window_.KernelSize();
     for (int64_t n = 0; n < call.inputs[0].shape[0]; ++n) {
       for (int64_t m = 0; m < out_channels; ++m) {
-        const float* plane = x + (n * in_channels + m / group_outputs * group_inputs) * window_.InputSize();
+        const float* plane =
+            x + (n * in_channels + m / group_outputs * group_inputs) * window_.InputSize();
         const int64_t base = (n * out_channels + m) * window_.OutputSize();
         ForEachOutput(window_, [&](int64_t out, int64_t od, int64_t oh, int64_t ow) {
           // Double, so that the oracle's own rounding is far below the tolerance.
@@ -67,6 +73,7 @@ class ReferenceConv final : public Kernel {
                      w[(m * group_inputs + c) * taps + tap];
             });
           }
+          if (scale != nullptr) sum *= scale[m];
           if (residual != nullptr) sum += residual[base + out];
           y[base + out] = Activate(activation_, static_cast<float>(sum));
         });
@@ -132,9 +139,11 @@ KernelResult MakeAveragePool(const NodeView& node) {
             sum += x[in];
             ++count;
           });
-          // Counting the pads, a window that ceil_mode lets hang over them still counts only what lies within them.
+          // Counting the pads, a window that ceil_mode lets hang over them still counts only what
+          // lies within them.
           if (include_pad != 0) {
-            count = PaddedTaps(window, 0, od) * PaddedTaps(window, 1, oh) * PaddedTaps(window, 2, ow);
+            count =
+                PaddedTaps(window, 0, od) * PaddedTaps(window, 1, oh) * PaddedTaps(window, 2, ow);
           }
           y[out] = count == 0 ? 0 : static_cast<float>(sum / static_cast<double>(count));
         });

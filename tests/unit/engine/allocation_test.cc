@@ -1,5 +1,5 @@
-// Goal: after the first Run at a batch size, a session's Run allocates nothing. Method: a binary of its own, whose global
-// operator new counts.
+// Goal: after the first Run at a batch size, a session's Run allocates nothing. Method: a binary of
+// its own, whose global operator new counts.
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -42,7 +42,9 @@ TEST(Session, RunAllocatesNothingAfterTheFirstAtEachBatch) {
   std::vector<float> probabilities(3 * 4);
   const auto run = [&](int n) {
     const auto count = static_cast<size_t>(n);
-    return (*session)->Run(std::span(images).first(count * 192), n, std::span(probabilities).first(count * 4)).ok();
+    return (*session)
+        ->Run(std::span(images).first(count * 192), n, std::span(probabilities).first(count * 4))
+        .ok();
   };
   for (const int n : {3, 1, 2}) ASSERT_TRUE(run(n));
   const int before = allocations.load();

@@ -1,5 +1,5 @@
-// Goal: an execution runs any graph at any batch up to its largest, gives the same answers at each, and reports what is
-// wrong with its inputs. Method: small graphs through the public interface.
+// Goal: an execution runs any graph at any batch up to its largest, gives the same answers at each,
+// and reports what is wrong with its inputs. Method: small graphs through the public interface.
 #include "engine/compiled_graph.h"
 #include "engine/limits.h"
 #include "engine/model.h"
@@ -15,7 +15,9 @@ using testing::Ints;
 using testing::IntsAttribute;
 using testing::RandomTensor;
 
-ConstTensorView ViewOf(const Tensor& tensor) { return {tensor.dtype(), tensor.shape(), tensor.bytes()}; }
+ConstTensorView ViewOf(const Tensor& tensor) {
+  return {tensor.dtype(), tensor.shape(), tensor.bytes()};
+}
 
 Graph SmallNetwork() {
   GraphBuilder b;
@@ -102,7 +104,8 @@ TEST(Execution, BoundInputsAreKnownWhenShapesAreInferred) {
             "node 'Reshape0' (Reshape): the target shape is known only at run time");
   CompileOptions options;
   options.bound_inputs.emplace("target", Ints({3, -1}));
-  EXPECT_EQ(testing::RunGraph(graph, {{"x", RandomTensor({2, 6}, 1)}}, options).shape(), (Shape{3, 4}));
+  EXPECT_EQ(testing::RunGraph(graph, {{"x", RandomTensor({2, 6}, 1)}}, options).shape(),
+            (Shape{3, 4}));
 }
 
 TEST(Execution, NamesTheNodeWhoseDataIsOutOfRange) {

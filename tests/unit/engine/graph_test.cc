@@ -1,4 +1,5 @@
-// Goal: a graph is checked and sorted before anything trusts it. Method: right and broken graphs by hand.
+// Goal: a graph is checked and sorted before anything trusts it. Method: right and broken graphs by
+// hand.
 #include "engine/graph.h"
 
 #include "gtest/gtest.h"

@@ -27,13 +27,16 @@ ValueId GraphBuilder::Input(Shape shape, const std::string& name) {
   return graph.AddInput(name, DType::kF32, std::move(shape));
 }
 
-ValueId GraphBuilder::Weight(Shape shape) { return Constant(RandomTensor(std::move(shape), seed_)); }
+ValueId GraphBuilder::Weight(Shape shape) {
+  return Constant(RandomTensor(std::move(shape), seed_));
+}
 
 ValueId GraphBuilder::Constant(Tensor tensor) {
   return graph.AddConstant("constant" + std::to_string(seed_++), std::move(tensor));
 }
 
-ValueId GraphBuilder::Node(const std::string& op, std::vector<ValueId> inputs, Attributes attributes) {
+ValueId GraphBuilder::Node(const std::string& op, std::vector<ValueId> inputs,
+                           Attributes attributes) {
   const std::string name = op + std::to_string(graph.nodes().size());
   return graph.AddNode(name, op, std::move(inputs), std::move(attributes), name + "_out");
 }

@@ -1,6 +1,7 @@
-// Goal: fast kernels compute what the reference kernels define. Method: the same one-node graph with both, on odd
-// shapes. Tolerance 1e-5 of 1 + |value|: the reference sums in double, the fast kernels sum up to a thousand f32 products
-// of at most 1, whose rounding stays below 1000 · 2^-24 · √1000 / 1000 ≈ 2e-6 of the largest partial sum.
+// Goal: fast kernels compute what the reference kernels define. Method: the same one-node graph
+// with both, on odd shapes. Tolerance 1e-5 of 1 + |value|: the reference sums in double, the fast
+// kernels sum up to a thousand f32 products of at most 1, whose rounding stays below 1000 · 2^-24 ·
+// √1000 / 1000 ≈ 2e-6 of the largest partial sum.
 #include "gtest/gtest.h"
 #include "tests/unit/engine/graphs.h"
 
@@ -15,7 +16,8 @@ using testing::RandomTensor;
 
 constexpr float kTolerance = 1e-5f;
 
-/// Runs with the chosen and with the reference kernels. `fast`: the kernel that must have been chosen, if given.
+/// Runs with the chosen and with the reference kernels. `fast`: the kernel that must have been
+/// chosen, if given.
 void CompareKernels(const Graph& graph, const std::map<std::string, Tensor>& inputs,
                     const std::string& fast = "") {
   const auto compiled = CompiledGraph::Compile(graph);
@@ -25,7 +27,8 @@ void CompareKernels(const Graph& graph, const std::map<std::string, Tensor>& inp
   }
   CompileOptions reference;
   reference.reference_kernels = true;
-  ExpectNear(testing::RunGraph(graph, inputs), testing::RunGraph(graph, inputs, reference), kTolerance);
+  ExpectNear(testing::RunGraph(graph, inputs), testing::RunGraph(graph, inputs, reference),
+             kTolerance);
 }
 
 struct ConvCase {
@@ -34,8 +37,9 @@ struct ConvCase {
 };
 
 void PrintTo(const ConvCase& c, std::ostream* out) {
-  *out << c.channels << "->" << c.outputs << "/" << c.group << " " << c.height << "x" << c.width << " k"
-       << c.kernel << " s" << c.stride << " d" << c.dilation << " p" << c.pad << (c.fused ? " fused" : "");
+  *out << c.channels << "->" << c.outputs << "/" << c.group << " " << c.height << "x" << c.width
+       << " k" << c.kernel << " s" << c.stride << " d" << c.dilation << " p" << c.pad
+       << (c.fused ? " fused" : "");
 }
 
 class ConvKernels : public ::testing::TestWithParam<ConvCase> {};
@@ -52,8 +56,8 @@ TEST_P(ConvKernels, AgreeWithTheReference) {
   if (c.fused) inputs.push_back(b.Weight({c.outputs}));
   ValueId y = b.Node("Conv", inputs, attributes);
   if (c.fused) {
-    const ValueId other = b.Node("Conv", {x, b.Weight({c.outputs, c.channels / c.group, c.kernel, c.kernel})},
-                                 attributes);
+    const ValueId other = b.Node(
+        "Conv", {x, b.Weight({c.outputs, c.channels / c.group, c.kernel, c.kernel})}, attributes);
     y = b.Node("Relu", {b.Node("Add", {y, other})});
   }
   const bool depthwise = c.group == c.channels;
@@ -61,30 +65,26 @@ TEST_P(ConvKernels, AgreeWithTheReference) {
                  depthwise ? "f32_conv_depthwise" : "f32_conv_im2col__openblas");
 }
 
-INSTANTIATE_TEST_SUITE_P(OddShapes, ConvKernels,
-                         ::testing::Values(ConvCase{3, 17, 1, 31, 17, 3, 1, 1, 1},
-                                           ConvCase{17, 3, 1, 31, 31, 3, 2, 1, 1},
-                                           ConvCase{3, 31, 1, 31, 31, 7, 2, 1, 3},
-                                           ConvCase{17, 31, 1, 17, 3, 1, 1, 1, 0},
-                                           ConvCase{17, 31, 1, 17, 17, 1, 2, 1, 0},
-                                           ConvCase{3, 5, 1, 17, 31, 3, 1, 2, 2},
-                                           ConvCase{3, 5, 1, 17, 17, 3, 3, 3, 0},
-                                           ConvCase{6, 9, 3, 17, 17, 3, 1, 1, 1},
-                                           ConvCase{6, 6, 2, 1, 1, 1, 1, 1, 0},
-                                           ConvCase{1, 3, 1, 3, 3, 3, 1, 1, 5},
-                                           ConvCase{17, 17, 17, 31, 31, 3, 1, 1, 1},
-                                           ConvCase{17, 17, 17, 31, 17, 3, 2, 1, 1},
-                                           ConvCase{3, 9, 3, 17, 17, 5, 1, 2, 4},
-                                           ConvCase{17, 3, 1, 31, 17, 3, 1, 1, 1, true},
-                                           ConvCase{17, 17, 1, 7, 7, 1, 1, 1, 0, true},
-                                           ConvCase{17, 17, 17, 17, 17, 3, 1, 1, 1, true}));
+INSTANTIATE_TEST_SUITE_P(
+    OddShapes, ConvKernels,
+    ::testing::Values(
+        ConvCase{3, 17, 1, 31, 17, 3, 1, 1, 1}, ConvCase{17, 3, 1, 31, 31, 3, 2, 1, 1},
+        ConvCase{3, 31, 1, 31, 31, 7, 2, 1, 3}, ConvCase{17, 31, 1, 17, 3, 1, 1, 1, 0},
+        ConvCase{17, 31, 1, 17, 17, 1, 2, 1, 0}, ConvCase{3, 5, 1, 17, 31, 3, 1, 2, 2},
+        ConvCase{3, 5, 1, 17, 17, 3, 3, 3, 0}, ConvCase{6, 9, 3, 17, 17, 3, 1, 1, 1},
+        ConvCase{6, 6, 2, 1, 1, 1, 1, 1, 0}, ConvCase{1, 3, 1, 3, 3, 3, 1, 1, 5},
+        ConvCase{17, 17, 17, 31, 31, 3, 1, 1, 1}, ConvCase{17, 17, 17, 31, 17, 3, 2, 1, 1},
+        ConvCase{3, 9, 3, 17, 17, 5, 1, 2, 4}, ConvCase{17, 3, 1, 31, 17, 3, 1, 1, 1, true},
+        ConvCase{17, 17, 1, 7, 7, 1, 1, 1, 0, true},
+        ConvCase{17, 17, 17, 17, 17, 3, 1, 1, 1, true}));
 
 TEST(ConvKernels, OneAndThreeDimensionsAgreeWithTheReference) {
   GraphBuilder one;
   const ValueId x = one.Input({kBatch, 3, 31});
-  CompareKernels(one.Build(one.Node("Conv", {x, one.Weight({5, 3, 3})},
-                                    Attrs({{"pads", IntsAttribute{0, 2}}, {"strides", IntsAttribute{2}}}))),
-                 {{"x", RandomTensor({2, 3, 31}, 1)}});
+  CompareKernels(
+      one.Build(one.Node("Conv", {x, one.Weight({5, 3, 3})},
+                         Attrs({{"pads", IntsAttribute{0, 2}}, {"strides", IntsAttribute{2}}}))),
+      {{"x", RandomTensor({2, 3, 31}, 1)}});
   GraphBuilder three;
   const ValueId z = three.Input({kBatch, 2, 5, 7, 9});
   CompareKernels(three.Build(three.Node("Conv", {z, three.Weight({4, 1, 3, 3, 3})},
@@ -108,9 +108,11 @@ TEST(PoolKernels, AgreeWithTheReference) {
                                            {"pads", IntsAttribute{1, 0, 2, 1}},
                                            {"ceil_mode", ceil_mode}});
             if (std::string(op) == "AveragePool") attributes.Set("count_include_pad", include_pad);
-            SCOPED_TRACE(::testing::Message() << op << " ceil " << ceil_mode << " stride " << stride
-                                              << " dilation " << dilation << " include " << include_pad);
-            CompareKernels(b.Build(b.Node(op, {x}, attributes)), {{"x", RandomTensor({2, 3, 17, 31}, 5)}},
+            SCOPED_TRACE(::testing::Message()
+                         << op << " ceil " << ceil_mode << " stride " << stride << " dilation "
+                         << dilation << " include " << include_pad);
+            CompareKernels(b.Build(b.Node(op, {x}, attributes)),
+                           {{"x", RandomTensor({2, 3, 17, 31}, 5)}},
                            std::string(op) == "MaxPool" ? "f32_maxpool_rows" : "f32_avgpool_rows");
           }
         }
@@ -137,8 +139,8 @@ TEST(GemmKernels, AgreeWithTheReference) {
 
 TEST(MatMulKernels, AgreeWithTheReferenceUnderBroadcasting) {
   const std::vector<std::pair<Shape, Shape>> cases = {
-      {{3, 17}, {17, 5}},       {{2, 3, 17}, {17, 5}}, {{3, 1, 4, 7}, {2, 7, 5}}, {{17}, {17, 3}},
-      {{4, 3, 17}, {17}},       {{17}, {17}},          {{1, 31}, {3, 31, 1}},
+      {{3, 17}, {17, 5}}, {{2, 3, 17}, {17, 5}}, {{3, 1, 4, 7}, {2, 7, 5}}, {{17}, {17, 3}},
+      {{4, 3, 17}, {17}}, {{17}, {17}},          {{1, 31}, {3, 31, 1}},
   };
   for (const auto& [left, right] : cases) {
     SCOPED_TRACE(ToString(left) + " · " + ToString(right));
@@ -151,15 +153,21 @@ TEST(MatMulKernels, AgreeWithTheReferenceUnderBroadcasting) {
 
 TEST(BinaryKernels, AgreeWithTheReferenceUnderBroadcasting) {
   const std::vector<std::pair<Shape, Shape>> cases = {
-      {{2, 3, 17, 31}, {2, 3, 17, 31}}, {{2, 3, 17, 31}, {3, 1, 1}}, {{2, 3, 17, 31}, {}},
-      {{3, 1, 1}, {2, 3, 17, 31}},      {{2, 1, 17}, {3, 1}},        {{1, 3}, {3, 1}},
-      {{}, {}},                         {{2, 3, 1, 1}, {2, 3, 5, 7}}, {{31}, {17, 1}},
+      {{2, 3, 17, 31}, {2, 3, 17, 31}},
+      {{2, 3, 17, 31}, {3, 1, 1}},
+      {{2, 3, 17, 31}, {}},
+      {{3, 1, 1}, {2, 3, 17, 31}},
+      {{2, 1, 17}, {3, 1}},
+      {{1, 3}, {3, 1}},
+      {{}, {}},
+      {{2, 3, 1, 1}, {2, 3, 5, 7}},
+      {{31}, {17, 1}},
   };
   for (const char* op : {"Add", "Sub", "Mul", "Div", "PRelu"}) {
     for (const auto& [left, right] : cases) {
       if (std::string(op) == "PRelu" && left.size() < right.size()) continue;
-      if (std::string(op) == "PRelu" && (left == Shape{2, 1, 17} || left == Shape{1, 3} || left == Shape{31} ||
-                                         left == Shape{2, 3, 1, 1})) {
+      if (std::string(op) == "PRelu" && (left == Shape{2, 1, 17} || left == Shape{1, 3} ||
+                                         left == Shape{31} || left == Shape{2, 3, 1, 1})) {
         continue;  // the slope may not make the result larger
       }
       SCOPED_TRACE(std::string(op) + ToString(left) + ToString(right));

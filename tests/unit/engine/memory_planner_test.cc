@@ -1,4 +1,5 @@
-// Goal: no two live buffers overlap, and the arena stays near what must be live at once. Method: random lifetimes.
+// Goal: no two live buffers overlap, and the arena stays near what must be live at once. Method:
+// random lifetimes.
 #include "engine/memory_planner.h"
 
 #include <algorithm>
@@ -11,7 +12,9 @@ namespace trawl::engine {
 namespace {
 
 std::vector<BufferLifetime> RandomLifetimes(std::mt19937& random) {
-  const auto upto = [&](int limit) { return static_cast<int>(random() % static_cast<unsigned>(limit)); };
+  const auto upto = [&](int limit) {
+    return static_cast<int>(random() % static_cast<unsigned>(limit));
+  };
   std::vector<BufferLifetime> buffers;
   const int count = 1 + upto(120), steps = 1 + upto(100);
   for (int i = 0; i < count; ++i) {
@@ -49,7 +52,8 @@ TEST(MemoryPlanner, NoTwoLiveBuffersOverlap) {
       ASSERT_EQ(plan.offsets[i] % kAlignment, 0U);
       ASSERT_LE(plan.offsets[i] + buffers[i].bytes, plan.arena_bytes);
       for (size_t k = 0; k < i; ++k) {
-        const bool in_time = buffers[i].first <= buffers[k].last && buffers[k].first <= buffers[i].last;
+        const bool in_time =
+            buffers[i].first <= buffers[k].last && buffers[k].first <= buffers[i].last;
         const bool in_space = plan.offsets[i] < plan.offsets[k] + buffers[k].bytes &&
                               plan.offsets[k] < plan.offsets[i] + buffers[i].bytes;
         ASSERT_FALSE(in_time && in_space) << "round " << round << ": buffers " << i << " and " << k;
@@ -64,7 +68,8 @@ TEST(MemoryPlanner, TheArenaStaysNearTheLargestLiveSet) {
   std::mt19937 random(seed);
   for (int round = 0; round < 200; ++round) {
     const auto buffers = RandomLifetimes(random);
-    // Offsets for arbitrary lifetimes may need more than the live set; the paper's worst is far below 2.
+    // Offsets for arbitrary lifetimes may need more than the live set; the paper's worst is far
+    // below 2.
     EXPECT_LE(PlanMemory(buffers).arena_bytes, 2 * LargestLiveSet(buffers)) << "round " << round;
   }
 }

@@ -1,4 +1,5 @@
-// Goal: a model package becomes a classifier, or an error that says why not. Method: a small model in a file.
+// Goal: a model package becomes a classifier, or an error that says why not. Method: a small model
+// in a file.
 #include "engine/model.h"
 
 #include <cmath>
@@ -67,8 +68,9 @@ TEST_F(ModelTest, AnyNodeMayBeTheOutput) {
   ASSERT_NE(model, nullptr);
   EXPECT_EQ(model->classes(), 8);
   package_.output_name = "r1";
-  EXPECT_EQ(LoadError(package_), "loading model " + package_.graph_path +
-                                     ": output 'r1' is f32 [N, 8, 8, 8]; a classifier's is f32 [N, classes]");
+  EXPECT_EQ(LoadError(package_),
+            "loading model " + package_.graph_path +
+                ": output 'r1' is f32 [N, 8, 8, 8]; a classifier's is f32 [N, classes]");
   package_.output_name = "logit";
   EXPECT_NE(LoadError(package_).find("did you mean 'logits'?"), std::string::npos);
 }

@@ -1,7 +1,9 @@
-// Goal: passes change how a graph computes, never what. Method: graphs that each pass is for, run with it and without,
-// on reference kernels; 1e-5 of 1 + |value| allows for weights that were multiplied by a scale beforehand.
-#include "engine/passes/pass.h"
+// Goal: passes change how a graph computes, never what. Method: graphs that each pass is for, run
+// with it and without, on reference kernels; 1e-5 of 1 + |value| allows for weights that were
+// multiplied by a scale beforehand.
+#include <cmath>
 
+#include "engine/passes/pass.h"
 #include "gtest/gtest.h"
 #include "tests/unit/engine/graphs.h"
 
@@ -30,7 +32,8 @@ void ExpectSameOutput(const Graph& graph, const Tensor& input) {
   CompileOptions none;
   none.disabled_passes = PassNames();
   none.reference_kernels = true;
-  ExpectNear(testing::RunGraph(graph, {{"x", input}}), testing::RunGraph(graph, {{"x", input}}, none), 1e-5f);
+  ExpectNear(testing::RunGraph(graph, {{"x", input}}),
+             testing::RunGraph(graph, {{"x", input}}, none), 1e-5f);
 }
 
 ValueId BatchNorm(GraphBuilder& b, ValueId x, int64_t channels) {
@@ -95,7 +98,8 @@ TEST(FoldBatchNorm, MovesIntoAGemm) {
   for (const int64_t trans_b : {0, 1}) {
     GraphBuilder b;
     const ValueId x = b.Input({kBatch, 7});
-    const ValueId y = b.Node("Gemm", {x, b.Weight(trans_b ? Shape{5, 7} : Shape{7, 5})}, Attrs({{"transB", trans_b}}));
+    const ValueId y = b.Node("Gemm", {x, b.Weight(trans_b ? Shape{5, 7} : Shape{7, 5})},
+                             Attrs({{"transB", trans_b}}));
     const Graph graph = b.Build(BatchNorm(b, y, 5));
     EXPECT_EQ(Ops(graph), Strings{"Gemm"});
     ExpectSameOutput(graph, RandomTensor({3, 7}, 3));
@@ -132,7 +136,8 @@ TEST(FuseEpilogues, AConvolutionAddedToItselfIsNotItsOwnResidual) {
 
 TEST(FuseEpilogues, AResidualThatIsTheConvolutionsInputStaysIntact) {
   GraphBuilder b;
-  // The Abs makes x a value in the arena, which the result must not overwrite while it is being read.
+  // The Abs makes x a value in the arena, which the result must not overwrite while it is being
+  // read.
   const ValueId x = b.Node("Abs", {b.Input({kBatch, 4, 7, 7})});
   const Graph graph = b.Build(b.Node("Add", {Conv3x3(b, x, 4, 4), x}));
   EXPECT_EQ(Ops(graph), (Strings{"Abs", "FusedConv"}));
@@ -206,8 +211,10 @@ TEST(FuseQuantization, RoundsAndSaturatesAsTheTwoOperatorsDo) {
   const ValueId q = b.Node("QuantizeLinear", {x, scale, zero_point});
   const Graph graph = b.Build(b.Node("DequantizeLinear", {q, scale, zero_point}));
   EXPECT_EQ(Ops(graph), Strings{"FakeQuantize"});
-  // Ties go to even: 0.25 / 0.5 = 0.5 -> 0 and 0.75 / 0.5 = 1.5 -> 2; far values saturate at 0 and 255.
-  const Tensor input = Floats({1, 9}, {0, 0.25f, 0.75f, -0.25f, -0.75f, 1e30f, -1e30f, 63.4f, -63.9f});
+  // Ties go to even: 0.25 / 0.5 = 0.5 -> 0 and 0.75 / 0.5 = 1.5 -> 2; far values saturate at 0 and
+  // 255.
+  const Tensor input =
+      Floats({1, 9}, {0, 0.25f, 0.75f, -0.25f, -0.75f, 1e30f, -1e30f, 63.4f, -63.9f});
   const Tensor output = testing::RunGraph(graph, {{"x", input}});
   const std::vector<float> expected{0, 0, 1, 0, -1, 63.5f, -64, 63.5f, -64};
   EXPECT_TRUE(std::ranges::equal(output.data<float>(), expected));
@@ -220,6 +227,49 @@ TEST(FuseQuantization, LeavesPairsOfDifferentScalesAlone) {
   const ValueId q = b.Node("QuantizeLinear", {x, b.Constant(Floats({}, {0.5f}))});
   const Graph graph = b.Build(b.Node("DequantizeLinear", {q, b.Constant(Floats({}, {0.25f}))}));
   EXPECT_EQ(Ops(graph), (Strings{"QuantizeLinear", "DequantizeLinear"}));
+}
+
+/// A dequantised constant of small integers under the given scale.
+ValueId Dequantized(GraphBuilder& b, DType dtype, const Shape& shape, const Tensor& scale) {
+  Tensor tensor(dtype, shape);
+  for (int64_t i = 0; i < tensor.size(); ++i) {
+    const int64_t value = i * 37 % 101;
+    if (dtype == DType::kI8) {
+      tensor.mutable_data<int8_t>()[static_cast<size_t>(i)] = static_cast<int8_t>(value - 50);
+    } else {
+      tensor.mutable_data<int32_t>()[static_cast<size_t>(i)] = static_cast<int32_t>(value * 9);
+    }
+  }
+  const ValueId q = b.Constant(tensor);
+  return b.Node("DequantizeLinear", {q, b.Constant(scale)}, Attrs({{"axis", int64_t{0}}}));
+}
+
+TEST(FuseQuantization, ConvolutionsSumTheIntegersThemselves) {
+  for (const int64_t group : {1, 4}) {
+    GraphBuilder b;
+    const ValueId x = b.Input({kBatch, 4, 6, 6});
+    const ValueId scale = b.Constant(Floats({}, {0.1f}));
+    const ValueId zero_point = b.Constant(Tensor(DType::kI8, {}));
+    const ValueId q = b.Node("QuantizeLinear", {x, scale, zero_point});
+    const ValueId dq = b.Node("DequantizeLinear", {q, scale, zero_point});
+    const Tensor weight_scale = Floats({4}, {0.1f, 0.2f, 0.3f, 0.7f});
+    const Tensor bias_scale = Floats({4}, {0.01f, 0.02f, 0.03f, 0.07f});
+    const ValueId conv = b.Node("Conv",
+                                {dq, Dequantized(b, DType::kI8, {4, 4 / group, 3, 3}, weight_scale),
+                                 Dequantized(b, DType::kI32, {4}, bias_scale)},
+                                Attrs({{"group", group}}));
+    const Graph graph = b.Build(b.Node("Relu", {conv}));
+    EXPECT_EQ(Ops(graph), (Strings{"FakeQuantize", "FusedConv"}));
+    const Tensor input = RandomTensor({2, 4, 6, 6}, 8);
+    ExpectSameOutput(graph, input);
+    // Every result is an integer times the product of the scales, to the last bit.
+    const Tensor output = testing::RunGraph(graph, {{"x", input}});
+    for (size_t i = 0; i < output.data<float>().size(); ++i) {
+      const float scale_of_sum = weight_scale.data<float>()[i / 16 % 4] * 0.1f;
+      const float sum = std::nearbyint(output.data<float>()[i] / scale_of_sum);
+      ASSERT_EQ(output.data<float>()[i], sum * scale_of_sum);
+    }
+  }
 }
 
 TEST(Prune, AnyNodesOutputCanBeAskedFor) {
@@ -247,8 +297,8 @@ TEST(PassManager, ReportsEachPassAndObeysTheSwitch) {
   const auto compiled = CompiledGraph::Compile(graph);
   ASSERT_TRUE(compiled.has_value());
   ASSERT_EQ((*compiled)->passes().size(), PassNames().size());
-  EXPECT_EQ((*compiled)->passes()[2].name, "eliminate_identities");
-  EXPECT_EQ((*compiled)->passes()[2].changes, 1);
+  EXPECT_EQ((*compiled)->passes()[3].name, "eliminate_identities");
+  EXPECT_EQ((*compiled)->passes()[3].changes, 1);
   options.disabled_passes = {"eliminate_identity"};
   const auto unknown = CompiledGraph::Compile(graph, options);
   ASSERT_FALSE(unknown.has_value());

@@ -1,4 +1,5 @@
-// Goal: shapes carry the batch through every exporter's habits, and no hostile graph gets past with an absurd size.
+// Goal: shapes carry the batch through every exporter's habits, and no hostile graph gets past with
+// an absurd size.
 // Method: infer small graphs and read the output's shape or the error.
 #include "engine/ops.h"
 #include "gtest/gtest.h"
@@ -22,10 +23,12 @@ std::string Infer(Graph graph) {
 TEST(ShapeInference, CarriesTheBatchThroughAConvolutionalNetwork) {
   GraphBuilder b;
   const ValueId x = b.Input({kBatch, 3, 224, 224});
-  const ValueId conv = b.Node("Conv", {x, b.Weight({64, 3, 7, 7})},
-                              Attrs({{"strides", IntsAttribute{2, 2}}, {"pads", IntsAttribute{3, 3, 3, 3}}}));
+  const ValueId conv =
+      b.Node("Conv", {x, b.Weight({64, 3, 7, 7})},
+             Attrs({{"strides", IntsAttribute{2, 2}}, {"pads", IntsAttribute{3, 3, 3, 3}}}));
   const ValueId pool =
-      b.Node("MaxPool", {conv}, Attrs({{"kernel_shape", IntsAttribute{3, 3}}, {"strides", IntsAttribute{2, 2}}}));
+      b.Node("MaxPool", {conv},
+             Attrs({{"kernel_shape", IntsAttribute{3, 3}}, {"strides", IntsAttribute{2, 2}}}));
   const ValueId mean = b.Node("GlobalAveragePool", {pool});
   const ValueId flat = b.Node("Flatten", {mean});
   EXPECT_EQ(Infer(b.Build(b.Node("Gemm", {flat, b.Weight({64, 10})}))), "[N, 10]");
@@ -52,9 +55,11 @@ TEST(ShapeInference, FollowsPyTorchsShapeGatherUnsqueezeConcat) {
   const ValueId x = b.Input({kBatch, 8, 2, 2});
   const ValueId shape = b.Node("Shape", {x});
   const ValueId batch =
-      b.Node("Gather", {shape, b.graph.AddConstant("zero", Tensor(DType::kI64, {}))}, Attrs({{"axis", int64_t{0}}}));
+      b.Node("Gather", {shape, b.graph.AddConstant("zero", Tensor(DType::kI64, {}))},
+             Attrs({{"axis", int64_t{0}}}));
   const ValueId vector = b.Node("Unsqueeze", {batch, b.Constant(Ints({0}))});
-  const ValueId target = b.Node("Concat", {vector, b.Constant(Ints({-1}))}, Attrs({{"axis", int64_t{0}}}));
+  const ValueId target =
+      b.Node("Concat", {vector, b.Constant(Ints({-1}))}, Attrs({{"axis", int64_t{0}}}));
   EXPECT_EQ(Infer(b.Build(b.Node("Reshape", {x, target}))), "[N, 32]");
 }
 
@@ -70,7 +75,8 @@ TEST(ShapeInference, FollowsPyTorchsPads) {
   const ValueId reversed =
       b.Node("Slice", {pairs, b.Constant(Ints({-1})), b.Constant(Ints({INT64_MIN + 1})),
                        b.Constant(Ints({0})), b.Constant(Ints({-1}))});
-  const ValueId transposed = b.Node("Transpose", {reversed}, Attrs({{"perm", IntsAttribute{1, 0}}}));
+  const ValueId transposed =
+      b.Node("Transpose", {reversed}, Attrs({{"perm", IntsAttribute{1, 0}}}));
   const ValueId pads = b.Node("Reshape", {transposed, b.Constant(Ints({-1}))});
   EXPECT_EQ(Infer(b.Build(b.Node("Pad", {x, pads}))), "[N, 8, 5, 2]");
 }
@@ -100,20 +106,38 @@ struct Hostile {
   std::vector<std::pair<std::string, Attribute>> attributes;
 };
 
-/// Every one must be refused; none may crash, divide by zero, overflow (the sanitizers would tell) or allocate.
+/// Every one must be refused; none may crash, divide by zero, overflow (the sanitizers would tell)
+/// or allocate.
 TEST(ShapeInference, RefusesHostileGraphs) {
   const int64_t huge = int64_t{1} << 62;
   const std::vector<Hostile> cases = {
       {"a window of zero", {1, 1, 4, 4}, "MaxPool", {}, {{"kernel_shape", IntsAttribute{0, 0}}}},
       {"a huge window", {1, 1, 4, 4}, "MaxPool", {}, {{"kernel_shape", IntsAttribute{huge, huge}}}},
-      {"a stride of zero", {1, 1, 4, 4}, "MaxPool", {},
+      {"a stride of zero",
+       {1, 1, 4, 4},
+       "MaxPool",
+       {},
        {{"kernel_shape", IntsAttribute{2, 2}}, {"strides", IntsAttribute{0, 0}}}},
-      {"a huge dilation", {1, 1, 4, 4}, "MaxPool", {},
+      {"a huge dilation",
+       {1, 1, 4, 4},
+       "MaxPool",
+       {},
        {{"kernel_shape", IntsAttribute{2, 2}}, {"dilations", IntsAttribute{huge, 1}}}},
-      {"huge pads", {1, 1, 4, 4}, "AveragePool", {},
+      {"huge pads",
+       {1, 1, 4, 4},
+       "AveragePool",
+       {},
        {{"kernel_shape", IntsAttribute{2, 2}}, {"pads", IntsAttribute{huge, huge, huge, huge}}}},
-      {"no group", {1, 4, 4, 4}, "Conv", {Tensor(DType::kF32, {4, 4, 1, 1})}, {{"group", int64_t{0}}}},
-      {"too many groups", {1, 4, 4, 4}, "Conv", {Tensor(DType::kF32, {4, 4, 1, 1})}, {{"group", huge}}},
+      {"no group",
+       {1, 4, 4, 4},
+       "Conv",
+       {Tensor(DType::kF32, {4, 4, 1, 1})},
+       {{"group", int64_t{0}}}},
+      {"too many groups",
+       {1, 4, 4, 4},
+       "Conv",
+       {Tensor(DType::kF32, {4, 4, 1, 1})},
+       {{"group", huge}}},
       {"an absurd expansion", {1}, "Expand", {Ints({1 << 20, 1 << 20, 1 << 20})}, {}},
       {"an overflowing expansion", {1}, "Expand", {Ints({huge, huge, huge})}, {}},
       {"an absurd expansion of nothing", {1}, "Expand", {Ints({0, huge})}, {}},
