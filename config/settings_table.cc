@@ -95,8 +95,10 @@ void AddObjects(std::vector<SettingDef>& table) {
                          1, kDayMs, "Limit for the first byte of an answer."));
   table.push_back(Number("download-timeout-ms", &Settings::download_timeout_ms, section, "ms", 1,
                          kDayMs, "Limit for one attempt as a whole."));
-  table.push_back(List("allow-root", &Settings::allow_root, section,
-                       "Local folder that a worker may read images and models from; repeatable."));
+  table.push_back(
+      List("allow-root", &Settings::allow_root, section,
+           "Local folder that a worker may read images and models from, or an http(s):// base on "
+           "this machine's loopback; repeatable."));
   table.push_back(
       List("allow-bucket", &Settings::allow_bucket, section,
            "Bucket that a worker may read; repeatable; any bucket of the endpoint when left out."));

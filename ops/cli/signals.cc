@@ -5,12 +5,17 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 
 #include "config/check.h"
 #include "config/clock.h"
+#include "ops/cli/exit_code.h"
 
 namespace trawl::ops {
 namespace {
+
+// After the second signal the process is gone in about this time, whatever its threads do.
+constexpr std::chrono::milliseconds kAbortTimeout{1'000};
 
 // A handler and a pipe, not a blocked mask and sigwait: OpenBLAS starts threads before main, and
 // whatever thread has the signal unblocked would take the default action, which is to die.
@@ -50,12 +55,18 @@ void SignalStops::Receive(std::stop_token stop, int64_t drain_timeout_ms) {
   constexpr int kTickMs = 50;  // how long the destructor may have to wait
   std::chrono::steady_clock::time_point deadline;
   while (!stop.stop_requested()) {
-    if (WaitForSignal(kTickMs)) {
-      if (drain_.stop_requested()) abort_.request_stop();
+    const bool signalled = WaitForSignal(kTickMs);
+    const bool late = drain_.stop_requested() && SystemClock().Now() > deadline;
+    if (abort_.stop_requested()) {
+      // Somebody is stuck in a library's call. Whatever is not committed will be done again.
+      if (late) std::_Exit(kExitInterrupted);
+    } else if (late || (signalled && drain_.stop_requested())) {
+      deadline = SystemClock().Now() + kAbortTimeout;
+      abort_.request_stop();
+    } else if (signalled) {
       deadline = SystemClock().Now() + std::chrono::milliseconds(drain_timeout_ms);
       drain_.request_stop();
     }
-    if (drain_.stop_requested() && SystemClock().Now() > deadline) abort_.request_stop();
   }
 }
 

@@ -10,7 +10,7 @@
 namespace trawl::ops {
 
 /// Make one in main, and only one. The first signal drains; the second aborts; so does a drain that
-/// takes longer than its deadline.
+/// takes longer than its deadline. An abort that takes longer than a second ends the process.
 class SignalStops {
  public:
   explicit SignalStops(int64_t drain_timeout_ms);

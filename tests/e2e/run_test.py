@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -112,6 +113,21 @@ class RunTest(e2e.EndToEndTest):
         if interrupted:
             self.assertIn(f"Going on with unfinished job {job}", again.stderr)
         self.assert_each_key_once(job, e2e.truth())
+
+
+    def test_a_second_signal_ends_a_stuck_process_at_once(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+            endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            process = e2e.start(
+                *("run", "s3://bucket/", "--model", e2e.MODEL, "--db", self.db, "--anonymous"),
+                *("--s3-endpoint", endpoint),
+            )
+            connection, _ = silent.accept()
+            self.addCleanup(connection.close)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)  # two signals at once would be one
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(timeout=10), 130)
 
 
 class SourceTest(e2e.EndToEndTest):
