@@ -8,7 +8,8 @@ std::vector<TopicSpec> TopicSpecs(const Settings& settings) {
   const int64_t retention_ms = settings.retention_hours * 3'600'000;
   return {
       {kJobsTopic, 1, settings.replication, /*compacted=*/true, -1},
-      {WorkTopic(settings.queue), settings.work_partitions, settings.replication, false, retention_ms},
+      {WorkTopic(settings.queue), settings.work_partitions, settings.replication, false,
+       retention_ms},
       {kResultsTopic, settings.results_partitions, settings.replication, false, retention_ms},
   };
 }

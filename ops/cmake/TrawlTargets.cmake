@@ -1,6 +1,6 @@
 # How every target of the project is compiled, in one place.
 #   trawl_library(NAME SOURCES … [DEPENDS …])   a static library, linked publicly to DEPENDS
-#   trawl_test(NAME SOURCES … [DEPENDS …] LABELS …)   a GoogleTest binary whose cases ctest lists one by one
+#   trawl_test(NAME SOURCES … [DEPENDS …] LABELS …)   a GoogleTest binary, listed case by case
 include(GoogleTest)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
@@ -9,7 +9,8 @@ add_library(trawl_flags INTERFACE)
 target_include_directories(trawl_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(trawl_flags INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Werror -fno-omit-frame-pointer)
-target_compile_definitions(trawl_flags INTERFACE _GLIBCXX_ASSERTIONS TRAWL_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(trawl_flags INTERFACE
+  _GLIBCXX_ASSERTIONS TRAWL_VERSION="${PROJECT_VERSION}")
 target_link_libraries(trawl_flags INTERFACE Threads::Threads fmt)
 
 if(TRAWL_SANITIZE STREQUAL "address")
@@ -17,7 +18,8 @@ if(TRAWL_SANITIZE STREQUAL "address")
 elseif(TRAWL_SANITIZE STREQUAL "thread")
   set(sanitizers -fsanitize=thread)
 elseif(NOT TRAWL_SANITIZE STREQUAL "")
-  message(FATAL_ERROR "TRAWL_SANITIZE is `${TRAWL_SANITIZE}`; it may be empty, `address` or `thread`")
+  message(FATAL_ERROR
+    "TRAWL_SANITIZE is `${TRAWL_SANITIZE}`; it may be empty, `address` or `thread`")
 else()
   # The hardening that a process fed with strangers' bytes wants; sanitizer builds bring their own.
   set(sanitizers)

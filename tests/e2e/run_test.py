@@ -1,4 +1,4 @@
-"""`trawl run` as users run it: the sample, kill -9, and everything that can be wrong with the input."""
+"""`trawl run` as users run it: the sample, kill -9, and all that can be wrong with the input."""
 
 import http.server
 import json
