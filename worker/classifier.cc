@@ -1,0 +1,38 @@
+#include "worker/classifier.h"
+
+#include <utility>
+
+#include "engine/model_package.h"
+#include "worker/infer_stage.h"
+
+namespace trawl::worker {
+
+Result<std::unique_ptr<Classifier>> Classifier::Load(const std::string& path,
+                                                     const ImageLimits& limits) {
+  TRAWL_ASSIGN(const engine::ModelPackage package, engine::OpenModelPackage(path));
+  TRAWL_ASSIGN(auto model, engine::Model::Load(package));
+  TRAWL_ASSIGN(auto session, engine::Session::Create(model, /*max_batch=*/1));
+  return std::unique_ptr<Classifier>(new Classifier(std::move(model), std::move(session), limits));
+}
+
+Classifier::Classifier(std::shared_ptr<const engine::Model> model,
+                       std::unique_ptr<engine::Session> session, const ImageLimits& limits)
+    : model_(std::move(model)),
+      session_(std::move(session)),
+      limits_(limits),
+      input_(model_->input_size()),
+      probabilities_(static_cast<size_t>(model_->classes())) {}
+
+ObjectResult<std::vector<Prediction>> Classifier::Classify(std::span<const std::byte> bytes,
+                                                           int top_k) {
+  const auto image = DecodeImage(bytes, limits_);
+  if (!image) return tl::unexpected(image.error());
+  const engine::ModelPackage& package = model_->package();
+  if (auto ready = Preprocess(*image, package.preprocess, input_); !ready)
+    return tl::unexpected(ready.error());
+  if (const Status status = session_->Run(input_, 1, probabilities_); !status.ok())
+    return tl::unexpected(ObjectError{ObjectErrorCode::kModelError, status.message()});
+  return worker::Classify(probabilities_, top_k, package.labels);
+}
+
+}  // namespace trawl::worker
