@@ -1,7 +1,7 @@
-// C11 threads for builds under ThreadSanitizer, and only for those. librdkafka starts and synchronises
-// its threads with them, and TSan (of g++ 12 and 13) knows POSIX threads only: the first handle would
-// crash. These definitions take glibc's place at load time and say the same in POSIX, which also shows
-// TSan what librdkafka's locks order.
+// C11 threads for builds under ThreadSanitizer, and only for those. librdkafka starts and
+// synchronises its threads with them, and TSan (of g++ 12 and 13) knows POSIX threads only: the
+// first handle would crash. These definitions take glibc's place at load time and say the same in
+// POSIX, which also shows TSan what librdkafka's locks order.
 
 #include <errno.h>
 #include <pthread.h>
@@ -36,9 +36,9 @@ pthread_cond_t* Posix(cnd_t* condition) { return reinterpret_cast<pthread_cond_t
 
 extern "C" {
 
-/// librdkafka itself is not instrumented, so TSan cannot see the reference counts after which it frees
-/// a message that we have read. This silences what the library calls, not what its callbacks into Trawl
-/// do.
+/// librdkafka itself is not instrumented, so TSan cannot see the reference counts after which it
+/// frees a message that we have read. This silences what the library calls, not what its callbacks
+/// into Trawl do.
 const char* __tsan_default_suppressions() { return "called_from_lib:librdkafka.so\n"; }
 
 int thrd_create(thrd_t* thread, thrd_start_t function, void* argument) {
