@@ -208,6 +208,9 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
     Log(LogLevel::kWarn, "transaction aborted", {{"reason", report.error().message()}});
     return Status(Code::kAborted, report.error().message());
   }
+  // Nobody else reads work. Not trimmed, it only takes room.
+  if (const Status trimmed = options_.log.Trim(ready.offsets); !trimmed.ok())
+    Log(LogLevel::kWarn, "work that is done stays in the log", {{"reason", trimmed.message()}});
   aborts_in_a_row_ = 0;
   ++stats_.transactions;
   stats_.batches += report->batches;

@@ -45,7 +45,8 @@ format() {
   local dir=$1 cluster_id
   cluster_id=$(head -c 16 /dev/urandom | base64 | tr '+/' '__' | cut -c 1-22)
   java -Xmx128m -cp "$LIBS/*" kafka.tools.StorageTool format -t "$cluster_id" \
-    -c "$dir/server.properties" >"$dir/format.log" 2>&1 || die "formatting $dir: see $dir/format.log"
+    -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
+    die "formatting $dir: see $dir/format.log"
 }
 
 is_ready() { grep -q 'Kafka Server started' "$1/server.log"; }
