@@ -51,7 +51,7 @@ check_free() {
   done
 }
 
-# launch DIR PORT READY JAVA-ARGUMENT… : starts the server and waits until the command READY holds.
+# launch DIR PORT READY JAVA-ARGUMENT… : starts the server and waits until READY DIR PORT holds.
 # A session of its own: Ctrl-C in this terminal must not stop it. UTF-8, or Java cannot name files
 # beyond ASCII.
 launch() {
