@@ -253,7 +253,7 @@ TEST_F(WorkerTest, IntakePausesAtItsLimitAndGoesOn) {
   world_.settings.batch_size = 1;
   world_.settings.sessions = world_.settings.decode_threads = 1;
   const size_t limit = WorkerLimits::From(world_.settings, 1).in_flight_objects;
-  const auto keys = world_.WritePictures(static_cast<int>(2 * limit));
+  const auto keys = world_.MissingPictures(2 * limit);
   world_.Enqueue(keys);
   GatedStore store(*world_.objects);
   FaultyLog log(*world_.log, [](const storage::Transaction&) { return CommitFate(); });

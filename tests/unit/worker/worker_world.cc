@@ -81,6 +81,15 @@ std::vector<std::string> WorkerWorld::WritePictures(int count) {
   return keys;
 }
 
+std::vector<std::string> WorkerWorld::MissingPictures(size_t count) {
+  std::vector<std::string> keys;
+  for (size_t i = 0; i < count; ++i) {
+    keys.push_back("missing " + std::to_string(i));
+    broken_[keys.back()] = ObjectErrorCode::kNotFound;
+  }
+  return keys;
+}
+
 void WorkerWorld::Enqueue(const std::vector<std::string>& keys) {
   for (size_t begin = 0; begin < keys.size(); begin += kBatchKeys) {
     WorkBatch batch;
@@ -118,7 +127,7 @@ std::vector<ResultRecord> WorkerWorld::Results() {
 }
 
 bool WorkerWorld::WaitForResults(size_t count) {
-  return testing::WaitUntil([&] { return Results().size() >= count; }, std::chrono::minutes(1));
+  return testing::WaitUntil([&] { return Results().size() >= count; }, std::chrono::minutes(2));
 }
 
 void WorkerWorld::ExpectEachOnce(const std::vector<std::string>& keys) {

@@ -26,6 +26,8 @@ class WorkerWorld {
   /// Writes `count` pictures, every tenth of them broken in one of five ways, and returns their
   /// keys.
   std::vector<std::string> WritePictures(int count);
+  /// Keys of pictures that are not there: work that costs next to nothing.
+  std::vector<std::string> MissingPictures(size_t count);
   /// Puts the keys on the work topic in batches of 8, round-robin over the partitions.
   void Enqueue(const std::vector<std::string>& keys);
   void EnqueueBatch(const WorkBatch& batch);
@@ -34,7 +36,7 @@ class WorkerWorld {
 
   /// Every record on trawl.results, in no particular order.
   std::vector<ResultRecord> Results();
-  /// Waits (a minute at most) until there are at least so many.
+  /// Waits (two minutes at most) until there are at least so many.
   bool WaitForResults(size_t count);
   /// Each key has exactly one record; broken pictures failed with the right code, all others have
   /// five predictions.
