@@ -24,6 +24,8 @@ void* Count(size_t bytes) {
 
 void* operator new(size_t bytes) { return Count(bytes); }
 void* operator new[](size_t bytes) { return Count(bytes); }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return Count(bytes); }
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return Count(bytes); }
 void operator delete(void* block) noexcept { std::free(block); }
 void operator delete[](void* block) noexcept { std::free(block); }
 void operator delete(void* block, size_t) noexcept { std::free(block); }
