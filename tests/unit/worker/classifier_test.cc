@@ -1,5 +1,7 @@
-// Goal: one picture in, its named classes out; what is no picture gets the error that the pipeline would give.
-// Method: the sample's model and all of its bucket, whose truth.tsv says what was drawn and what is broken.
+// Goal: one picture in, its named classes out; what is no picture gets the error that the pipeline
+// would give.
+// Method: the sample's model and all of its bucket, whose truth.tsv says what was drawn and what is
+// broken.
 
 #include "worker/classifier.h"
 
