@@ -1,4 +1,5 @@
-// Goal: a manifest on a silent pipe keeps nobody from stopping, and is not taken for a finished one. Method: real pipes.
+// Goal: a manifest on a silent pipe keeps nobody from stopping, and is not taken for a finished one.
+// Method: real pipes.
 #include "producer/fd_stream.h"
 
 #include <gtest/gtest.h>
