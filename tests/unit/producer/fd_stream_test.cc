@@ -1,4 +1,4 @@
-// Goal: a manifest on a silent pipe keeps nobody from stopping, and is not taken for a finished one.
+// Goal: a manifest on a silent pipe keeps nobody from stopping, and is not taken for a whole one.
 // Method: real pipes.
 #include "producer/fd_stream.h"
 
