@@ -13,6 +13,7 @@
 #include "config/set_digest.h"
 #include "storage/message_log/embedded_log.h"
 #include "storage/topics.h"
+#include "tests/support/faulty_log.h"
 #include "tests/support/temp_dir.h"
 
 namespace trawl::producer {
@@ -20,61 +21,6 @@ namespace {
 
 using storage::MessageLog;
 using ::testing::HasSubstr;
-
-/// Which commit fails (1, 2, …; 0: none), and whether it took effect all the same.
-struct Fault {
-  int commit = 0;
-  bool committed = false;
-  int seen = 0;
-};
-
-class FaultyProducer final : public storage::TransactionalProducer {
- public:
-  FaultyProducer(std::unique_ptr<TransactionalProducer> inner, Fault& fault)
-      : inner_(std::move(inner)), fault_(fault) {}
-
-  Status Commit(const storage::Transaction& transaction) override {
-    const bool fails = ++fault_.seen == fault_.commit;
-    if (fails && !fault_.committed) return Status(Code::kAborted, "fault: not committed");
-    const Status status = inner_->Commit(transaction);
-    return fails ? Status(Code::kAborted, "fault: nobody can tell") : status;
-  }
-
- private:
-  std::unique_ptr<TransactionalProducer> inner_;
-  Fault& fault_;
-};
-
-class FaultyLog final : public MessageLog {
- public:
-  FaultyLog(MessageLog& inner, Fault& fault) : inner_(inner), fault_(fault) {}
-
-  Status EnsureTopics(std::span<const storage::TopicSpec> topics) override {
-    return inner_.EnsureTopics(topics);
-  }
-  Result<int> PartitionCount(const std::string& topic) override {
-    return inner_.PartitionCount(topic);
-  }
-  Result<std::string> Identity() override { return inner_.Identity(); }
-  Result<std::unique_ptr<storage::TransactionalProducer>> OpenProducer(
-      const std::string& id) override {
-    TRAWL_ASSIGN(auto producer, inner_.OpenProducer(id));
-    return std::make_unique<FaultyProducer>(std::move(producer), fault_);
-  }
-  Result<std::unique_ptr<storage::LogConsumer>> Subscribe(
-      const std::string& group, const std::vector<std::string>& topics,
-      storage::RebalanceListener& listener) override {
-    return inner_.Subscribe(group, topics, listener);
-  }
-  Result<std::unique_ptr<storage::LogConsumer>> Assign(
-      const std::vector<storage::TopicOffset>& offsets) override {
-    return inner_.Assign(offsets);
-  }
-
- private:
-  MessageLog& inner_;
-  Fault& fault_;
-};
 
 class ProducerTest : public ::testing::Test {
  protected:
@@ -162,11 +108,15 @@ TEST_F(ProducerTest, AnyCommitMayFailBeforeOrAfterItTookEffect) {
       log_ = storage::OpenEmbeddedLog(
                  (dir_.path() / ("log" + std::to_string(2 * commit + committed))).string())
                  .value();
-      Fault fault{.commit = commit, .committed = committed};
-      FaultyLog faulty(*log_, fault);
+      int commits = 0;
+      trawl::testing::FaultyLog faulty(*log_, [&](const storage::Transaction&) {
+        trawl::testing::CommitFate fate;
+        if (++commits == commit) fate = {Status(Code::kAborted, "fault"), committed};
+        return fate;
+      });
       const auto job = Produce(faulty);
       ASSERT_TRUE(job) << job.error().message();
-      EXPECT_GE(fault.seen, commit);
+      EXPECT_GE(commits, commit);
       ExpectEachFileOnce(*job);
     }
   }

@@ -13,7 +13,7 @@
 
 #include "ops/telemetry/log.h"
 #include "storage/topics.h"
-#include "tests/unit/worker/faulty_log.h"
+#include "tests/support/faulty_log.h"
 #include "tests/unit/worker/gated_store.h"
 #include "tests/unit/worker/worker_world.h"
 #include "worker/limits.h"
@@ -89,18 +89,19 @@ TEST_F(WorkerTest, CommitsThatFailOrThatNobodyCanTellOfAreDoneAgainOnce) {
   world_.Enqueue(keys);
   world_.settings.commit_results = 16;
   std::atomic<int> commits = 0;
-  FaultyLog log(*world_.log, [&](const storage::Transaction&) -> CommitFate {
-    switch (commits++ % 5) {
-      case 1:
-        return {Status(Code::kAborted, "fault: not committed"), false};
-      case 2:
-        return {Status(Code::kAborted, "fault: nobody can tell"), true};
-      case 4:
-        return {Status(Code::kUnavailable, "fault: out of reach"), false};
-      default:
-        return {};
-    }
-  });
+  trawl::testing::FaultyLog log(
+      *world_.log, [&](const storage::Transaction&) -> trawl::testing::CommitFate {
+        switch (commits++ % 5) {
+          case 1:
+            return {Status(Code::kAborted, "fault: not committed"), false};
+          case 2:
+            return {Status(Code::kAborted, "fault: nobody can tell"), true};
+          case 4:
+            return {Status(Code::kUnavailable, "fault: out of reach"), false};
+          default:
+            return {};
+        }
+      });
   FinishWith(log, keys.size());
   EXPECT_GT(commits, 5);
   world_.ExpectEachOnce(keys);
@@ -109,9 +110,11 @@ TEST_F(WorkerTest, CommitsThatFailOrThatNobodyCanTellOfAreDoneAgainOnce) {
 TEST_F(WorkerTest, AFencedWorkerStopsAndSaysSo) {
   const auto keys = world_.WritePictures(16);
   world_.Enqueue(keys);
-  FaultyLog log(*world_.log, [](const storage::Transaction&) -> CommitFate {
-    return {Status(Code::kFailedPrecondition, "another process owns this transactional id"), false};
-  });
+  trawl::testing::FaultyLog log(
+      *world_.log, [](const storage::Transaction&) -> trawl::testing::CommitFate {
+        return {Status(Code::kFailedPrecondition, "another process owns this transactional id"),
+                false};
+      });
   const Status ended = RunningWorker(world_, "fenced", log, *world_.objects).Wait();
   EXPECT_EQ(ended.code(), Code::kFailedPrecondition);
   EXPECT_THAT(ended.message(), HasSubstr("another process owns"));
@@ -123,14 +126,15 @@ TEST_F(WorkerTest, AFencedWorkerStopsAndSaysSo) {
 TEST_F(WorkerTest, AResultThatTheLogRefusesForItsSizeBecomesAFailure) {
   const auto keys = world_.WritePictures(3);
   world_.Enqueue({keys[0], keys[1], keys[2]});
-  FaultyLog log(*world_.log, [&](const storage::Transaction& transaction) -> CommitFate {
-    for (const auto& record : transaction.records) {
-      if (record.value.find("picture 1 ") != std::string::npos &&
-          record.value.find("\"predictions\"") != std::string::npos)
-        return {Status(Code::kInvalidArgument, "message too large"), false};
-    }
-    return {};
-  });
+  trawl::testing::FaultyLog log(
+      *world_.log, [&](const storage::Transaction& transaction) -> trawl::testing::CommitFate {
+        for (const auto& record : transaction.records) {
+          if (record.value.find("picture 1 ") != std::string::npos &&
+              record.value.find("\"predictions\"") != std::string::npos)
+            return {Status(Code::kInvalidArgument, "message too large"), false};
+        }
+        return {};
+      });
   FinishWith(log, 3);
   size_t failed = 0;
   for (const ResultRecord& record : world_.Results()) {
@@ -256,7 +260,8 @@ TEST_F(WorkerTest, IntakePausesAtItsLimitAndGoesOn) {
   const auto keys = world_.MissingPictures(2 * limit);
   world_.Enqueue(keys);
   GatedStore store(*world_.objects);
-  FaultyLog log(*world_.log, [](const storage::Transaction&) { return CommitFate(); });
+  trawl::testing::FaultyLog log(
+      *world_.log, [](const storage::Transaction&) { return trawl::testing::CommitFate(); });
   {
     RunningWorker worker(world_, "paused", log, store);
     const size_t objects = 8 * log.WaitForPause();

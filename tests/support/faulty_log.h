@@ -12,7 +12,7 @@
 
 #include "storage/message_log/message_log.h"
 
-namespace trawl::worker {
+namespace trawl::testing {
 
 /// What becomes of one commit.
 struct CommitFate {
@@ -119,4 +119,4 @@ class FaultyLog final : public storage::MessageLog {
   size_t delivered_ = 0, delivered_at_pause_ = 0;  // records
 };
 
-}  // namespace trawl::worker
+}  // namespace trawl::testing
