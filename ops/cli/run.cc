@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <mutex>
 #include <stop_token>
 #include <thread>
@@ -40,11 +40,23 @@ struct Workshop {
   std::unique_ptr<storage::ObjectStore> objects;
 };
 
+/// The log remembers what was written into the database, so it cannot serve a new one.
+Status CheckLogHasItsDatabase(const std::string& db, const std::string& log) {
+  std::error_code error;
+  if (std::filesystem::exists(db, error) || !std::filesystem::exists(log, error)) return OkStatus();
+  return Error(
+      Code::kFailedPrecondition,
+      "{} is gone, but {} remembers what was written into it; remove that, too, to start over", db,
+      log);
+}
+
 Result<Workshop> OpenWorkshop(const RunArguments& arguments, const Settings& settings) {
+  const std::string log_path = arguments.db + ".log";
+  TRAWL_TRY(CheckLogHasItsDatabase(arguments.db, log_path));
   Workshop workshop;
   TRAWL_ASSIGN(workshop.results, storage::OpenResultStore(arguments.db));
   TRAWL_ASSIGN(workshop.reader, storage::OpenResultReader(arguments.db));
-  TRAWL_ASSIGN(workshop.log, storage::OpenEmbeddedLog(arguments.db + ".log"));
+  TRAWL_ASSIGN(workshop.log, storage::OpenEmbeddedLog(log_path));
   TRAWL_ASSIGN(workshop.objects, storage::OpenObjectStore(settings));
   TRAWL_TRY(workshop.log->EnsureTopics(storage::TopicSpecs(settings)));
   return workshop;
@@ -66,7 +78,7 @@ Result<std::string> ChooseJob(const RunArguments& arguments, const PreparedJob& 
         job.input != producer::InputName(prepared.prefix, arguments.job.manifest))
       return;
     const auto status = workshop.reader->Job(job.job_id);
-    unfinished = status && status->state == "complete" ? "" : job.job_id;
+    if (!status || status->state != "complete") unfinished = job.job_id;
   }));
   if (unfinished.empty()) return producer::GenerateJobId();
   fmt::print(stderr, "Going on with unfinished job {}\n", unfinished);

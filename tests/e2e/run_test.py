@@ -287,6 +287,14 @@ class BadInputTest(e2e.EndToEndTest):
         self.run_with(2, "foreign.sqlite", db=foreign)
         self.run_with(2, "is a folder", db=self.dir)
 
+    def test_a_log_without_its_database(self):
+        folder = self.make_folder()
+        e2e.trawl("run", folder, "--model", e2e.MODEL, "--db", self.db, "--job", "j")
+        for path in self.dir.glob("results.sqlite*"):
+            if ".log" not in path.name:
+                path.unlink()
+        self.run_with(2, "is gone, but .*results.sqlite.log remembers", source=folder)
+
     def test_no_such_job(self):
         e2e.trawl("run", self.make_folder(), "--model", e2e.MODEL, "--db", self.db, "--job", "j")
         self.check(4, "no such job|nobody", "results", "nobody", "--db", self.db)
