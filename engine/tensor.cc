@@ -82,7 +82,8 @@ std::string ToString(const Shape& shape) {
     if (dim >= 0) {
       dims.push_back(std::to_string(dim));
     } else {
-      dims.push_back(dim == kBatch ? "N" : fmt::format("{}N", -dim));
+      // As unsigned: a hostile file may hold the one number whose negative is none.
+      dims.push_back(dim == kBatch ? "N" : fmt::format("{}N", -static_cast<uint64_t>(dim)));
     }
   }
   return fmt::format("[{}]", fmt::join(dims, ", "));

@@ -14,6 +14,7 @@
 #include "engine/loaders/mxnet_params.h"
 #include "engine/loaders/mxnet_symbol.h"
 #include "engine/ops.h"
+#include "tests/support/seed.h"
 #include "tests/unit/engine/loaders/mxnet_files.h"
 #include "tests/unit/engine/loaders/onnx_files.h"
 
@@ -98,10 +99,7 @@ TEST(HostileBytes, TruncatedFilesAreRefused) {
 }
 
 TEST(HostileBytes, FlippedBitsNeverCrash) {
-  const auto seed = std::random_device()();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  RecordProperty("seed", std::to_string(seed));
-  std::mt19937 random(seed);
+  std::mt19937 random(trawl::testing::FuzzSeed());
   for (const Victim& victim : Victims()) {
     for (int round = 0; round < 1'000; ++round) {
       std::string bytes = victim.valid;
@@ -114,10 +112,7 @@ TEST(HostileBytes, FlippedBitsNeverCrash) {
 }
 
 TEST(HostileBytes, RandomPiecesNeverCrash) {
-  const auto seed = std::random_device()();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  RecordProperty("seed", std::to_string(seed));
-  std::mt19937 random(seed);
+  std::mt19937 random(trawl::testing::FuzzSeed());
   for (const Victim& victim : Victims()) {
     for (int round = 0; round < 300; ++round) {
       std::string bytes = victim.valid;
