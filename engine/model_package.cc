@@ -53,6 +53,7 @@ Status ReadContents(const FoundFiles& files, ModelPackage& package) {
   package.format = files.format;
   package.graph_path = files.graph;
   package.params_path = files.params;
+  package.labels_path = files.labels;
   std::string contents = "trawl model 1\n";
   TRAWL_ASSIGN(const std::string graph, CheckedDigest(files.graph, files.graph_sha256));
   contents += fmt::format("{} {}\n", files.format == ModelFormat::kOnnx ? "onnx" : "mxnet", graph);
@@ -85,20 +86,17 @@ std::string PreprocessDigest(const ModelPackage& package) {
       static_cast<int>(package.output_kind)));
 }
 
-/// The file that model.yaml calls `name`: it must lie inside the package's folder, also when
-/// symbolic links are followed, so that a package from a stranger reads nothing else.
-Result<std::string> Inside(const fs::path& folder, const std::string& name) {
+/// The file that model.yaml calls `name`, relative to the package's folder, with symbolic links
+/// followed. It may lie anywhere: who may read what is the caller's business (see the paths in
+/// ModelPackage).
+Result<std::string> Resolve(const fs::path& folder, const std::string& name) {
   std::error_code error;
-  const fs::path resolved = fs::weakly_canonical(folder / name, error);
-  if (error) return Error(Code::kInvalidArgument, "resolving '{}': {}", name, error.message());
-  const fs::path relative = resolved.lexically_relative(folder);
-  if (fs::path(name).is_absolute() || relative.empty() || *relative.begin() == "..") {
-    return Error(Code::kInvalidArgument, "'{}' lies outside the package's folder", name);
-  }
-  if (!fs::exists(resolved, error)) {
+  const fs::path resolved = fs::canonical(folder / name, error);
+  if (!error) return resolved.string();
+  if (error == std::errc::no_such_file_or_directory) {
     return Error(Code::kNotFound, "no file '{}' in {}", name, folder.string());
   }
-  return resolved.string();
+  return Error(Code::kInvalidArgument, "resolving '{}': {}", name, error.message());
 }
 
 Result<FoundFiles> Locate(const fs::path& folder, const PackageFiles& named) {
@@ -108,14 +106,14 @@ Result<FoundFiles> Locate(const fs::path& folder, const PackageFiles& named) {
   };
   FoundFiles files;
   files.format = named.format;
-  TRAWL_ASSIGN(files.graph, Inside(folder, named.graph));
+  TRAWL_ASSIGN(files.graph, Resolve(folder, named.graph));
   files.graph_sha256 = expected(named.graph);
   if (!named.params.empty()) {
-    TRAWL_ASSIGN(files.params, Inside(folder, named.params));
+    TRAWL_ASSIGN(files.params, Resolve(folder, named.params));
     files.params_sha256 = expected(named.params);
   }
   if (!named.labels.empty()) {
-    TRAWL_ASSIGN(files.labels, Inside(folder, named.labels));
+    TRAWL_ASSIGN(files.labels, Resolve(folder, named.labels));
     files.labels_sha256 = expected(named.labels);
   }
   return files;

@@ -38,8 +38,9 @@ struct ModelPackage {
   std::string name;
   ModelFormat format = ModelFormat::kOnnx;
   std::string location;     // absolute path of what was opened
-  std::string graph_path;   // absolute
-  std::string params_path;  // MXNet only, absolute
+  std::string graph_path;   // absolute, links resolved; so are the next two
+  std::string params_path;  // MXNet only
+  std::string labels_path;  // empty: no labels
   std::string input_name;   // empty: the only input
   std::string output_name;  // empty: the only output
   OutputKind output_kind = OutputKind::kLogits;

@@ -68,6 +68,7 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Load(const ModelRef& re
   // A package may name files elsewhere.
   TRAWL_TRY(permit(package.graph_path));
   TRAWL_TRY(permit(package.params_path));
+  TRAWL_TRY(permit(package.labels_path));
   TRAWL_TRY(CheckDigests(package, ref));
   return engine::Model::Load(package);
 }
