@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -67,26 +68,20 @@ class RunTest(e2e.EndToEndTest):
         seed = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
         print("seed", seed)
         moments = random.Random(seed)
+        copies = [f"copy-{i}" for i in range(10)]  # seconds of work, so that kills find some
+        for copy in copies:
+            shutil.copytree(e2e.BUCKET, self.dir / "bucket" / copy)
+        keys = [f"{copy}/{key}" for copy in copies for key in e2e.truth()]
         command = (
-            "run",
-            e2e.BUCKET,
-            "--model",
-            e2e.MODEL,
-            "--db",
-            self.db,
-            "--job",
-            "killed",
-            "--batch-keys",
-            "4",
-            "--list-page-keys",
-            "20",
+            *("run", self.dir / "bucket", "--model", e2e.MODEL, "--db", self.db, "--job", "killed"),
+            *("--batch-keys", 8, "--list-page-keys", 100, "--sessions", 1, "--decode-threads", 1),
         )
         kills = 0
         while kills < 8:
             process = e2e.start(*command)
             try:
-                process.wait(timeout=moments.uniform(0.02, 0.6))
-                break  # done before the kill
+                process.wait(timeout=moments.uniform(0.02, 0.4))
+                break  # a fast machine
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -94,7 +89,7 @@ class RunTest(e2e.EndToEndTest):
         self.assertGreater(kills, 0)
         done = e2e.trawl(*command)
         self.assertEqual(done.returncode, 1, done.stderr)
-        self.assert_each_key_once("killed", e2e.truth())
+        self.assert_each_key_once("killed", keys)
         self.assertEqual(e2e.query(self.db, "PRAGMA integrity_check"), [("ok",)])
 
     def test_a_drained_run_is_interrupted_and_goes_on(self):
@@ -113,7 +108,6 @@ class RunTest(e2e.EndToEndTest):
         if interrupted:
             self.assertIn(f"Going on with unfinished job {job}", again.stderr)
         self.assert_each_key_once(job, e2e.truth())
-
 
     def test_a_second_signal_ends_a_stuck_process_at_once(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
