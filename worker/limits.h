@@ -1,20 +1,18 @@
 #pragma once
-// Everything that bounds a worker, in one place. With the defaults on two cores and a 224 x 224
-// model:
+// Everything that bounds a worker, in one place. With the defaults on two cores, at 224 × 224:
 //
-//   what waits or runs                            at most default objects taken from the log, not
-//   yet committed  in_flight_objects, and one message more          512 downloads asked for, up to
-//   their decoding       download_slots                                   72 bytes of those
-//   downloads                        settings.download_bytes_in_flight  *)            256 MiB
-//   pictures being decoded                          decode_threads x max_image_pixels x 3 bytes **)
-//   2 x 143 MiB inputs prepared for the model                   prepared_images x channels x height
-//   x width x 4  32 x 0.6 MiB inference                                       sessions x (arena +
-//   batch_size inputs)           2 sessions models (weights, packed)                        kModels
-//   4 results not yet committed                       in_flight_objects x about 1 KiB 0.5 MiB
+//   what waits or runs                               at most                          default
+//   objects taken from the log, not yet committed    in_flight_objects + 1 message    512
+//   downloads asked for, up to their decoding        download_slots                   72
+//   bytes of those downloads                         download-bytes-in-flight  (1)    256 MiB
+//   pictures being decoded                           decode_threads × pixels   (2)    2 × 143 MiB
+//   inputs prepared for the model                    prepared_images × input          32 × 0.6 MiB
+//   inference                                        sessions × (arena + a batch)     2 sessions
+//   models (weights, packed)                         kModels                          4
+//   results not yet committed                        in_flight_objects × about 1 KiB  0.5 MiB
 //
-//   *) An object whose size is not listed counts as kUnlistedBytes until its download ends.
-//  **) Reached only by the largest picture that the limits let through; a 12-megapixel photo takes
-//  36 MB.
+// (1) An object whose size is not listed counts as kUnlistedBytes until its download ends.
+// (2) max-image-pixels × 3 bytes; a 12-megapixel photo takes 36 MB.
 
 #include <cstddef>
 #include <cstdint>

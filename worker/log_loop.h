@@ -79,8 +79,8 @@ class LogLoop final : public storage::RebalanceListener {
   BatchTracker tracker_;
   std::set<storage::TopicPartition> assigned_;
   std::deque<Batch> backlog_;  // tracked, not yet taken by the pipeline
-  size_t in_flight_objects_ =
-      0;  // accepted; not yet committed or, once unwanted, not yet given back by the pipeline
+  // Accepted; not yet committed or, once unwanted, not yet given back by the pipeline.
+  size_t in_flight_objects_ = 0;
   size_t finished_objects_ = 0;  // of these: in finished batches that are still wanted
   TimePoint finished_since_{};   // when the first of these came, or the last transaction after it
 

@@ -1,12 +1,8 @@
 #pragma once
-// The stages with their queues and threads, between the log thread on one side and itself on the
-// other:
+// The stages with their queues and threads. The log thread stands at both ends:
 //
 //   log thread -> [accepted] -> dispatcher -> store's threads -> [fetched] -> decoders -> [batcher]
-//   -> sessions
-//                                                                                -> finished
-//                                                                                batches -> log
-//                                                                                thread
+//              -> sessions -> finished batches -> log thread
 
 #include <memory>
 #include <stop_token>

@@ -107,24 +107,23 @@ class TransactionalProducer {
  public:
   virtual ~TransactionalProducer() = default;
   /// Errors:
-  ///   kAborted              not committed, or nobody can tell: the producer has been rebuilt;
-  ///   rewind (or read again
-  ///                         what is committed) and do it again
-  ///   kFailedPrecondition   fenced: another process owns this transactional id. Stop.
-  ///   kInvalidArgument      a record can never be accepted (too large, no such partition). Nothing
-  ///   was written. kUnavailable          the log was out of reach for longer than the transaction
-  ///   may take. As kAborted. any other code        nothing was written, and a person has to look:
-  ///   kFailedPrecondition also for a topic that
-  ///                         does not exist, kPermissionDenied, kResourceExhausted (the disk is
-  ///                         full)
+  ///   kAborted             not committed, or nobody can tell. The producer has been rebuilt;
+  ///                        rewind (or read again what is committed) and do it again.
+  ///   kUnavailable         the log was out of reach for longer than the transaction may take. As
+  ///                        kAborted.
+  ///   kInvalidArgument     a record can never be accepted (too large, no such partition). Nothing
+  ///                        was written.
+  ///   kFailedPrecondition  fenced: another process owns this transactional id. Or there is no such
+  ///                        topic. Stop.
+  ///   kPermissionDenied, kResourceExhausted (the disk is full): nothing was written, and a person
+  ///                        has to look.
   virtual Status Commit(const Transaction& transaction) = 0;
 };
 
 /// What an adapter healed by itself since it was opened. Only grows; for metrics.
 struct LogCounters {
   uint64_t producers_rebuilt = 0;  // a producer was replaced, after a failure or out of caution
-  uint64_t ambiguous_commits =
-      0;  // commits that went through only after signs of trouble, or may have
+  uint64_t ambiguous_commits = 0;  // went through only after signs of trouble, or may have
   uint64_t consumers_rejoined = 0;     // a rewind left the group and joined again
   uint64_t stale_records_dropped = 0;  // deliveries behind the consumer's own position
 };
