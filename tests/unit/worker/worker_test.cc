@@ -60,7 +60,8 @@ TEST_F(WorkerTest, StoppedAtRandomPointsAndStartedAgainItDoublesAndLosesNothing)
     RunningWorker worker(world_, "worker");
     const size_t before = world_.Results().size();
     ASSERT_TRUE(world_.WaitForResults(std::min(keys.size(), before + random() % 80)));
-    EXPECT_EQ(worker.Abort().code(), Code::kCancelled);
+    // OK when it was stopped in a moment in which it had nothing to lose.
+    EXPECT_THAT(worker.Abort().code(), ::testing::AnyOf(Code::kCancelled, Code::kOk));
   }
   Finish(keys.size());
   world_.ExpectEachOnce(keys);
@@ -75,7 +76,7 @@ TEST_F(WorkerTest, WorkersThatComeAndGoShareTheWork) {
     RunningWorker second(world_, "second");
     RunningWorker third(world_, "third");
     ASSERT_TRUE(world_.WaitForResults(120));
-    EXPECT_EQ(first.Abort().code(), Code::kCancelled);
+    EXPECT_THAT(first.Abort().code(), ::testing::AnyOf(Code::kCancelled, Code::kOk));
     ASSERT_TRUE(world_.WaitForResults(200));
     EXPECT_TRUE(second.Drain().ok());
     EXPECT_TRUE(world_.WaitForResults(keys.size()));
