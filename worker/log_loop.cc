@@ -91,7 +91,8 @@ Status LogLoop::Loop() {
 }
 
 bool LogLoop::Drained() {
-  if (!stop_.drain.stop_requested()) return false;
+  // An abort implies a drain, but ends as an abort: the loop sees to it.
+  if (!stop_.drain.stop_requested() || stop_.abort.stop_requested()) return false;
   const TimePoint now = clock_.Now();
   if (!drain_deadline_) {
     drain_deadline_ = now + milliseconds(options_.settings.drain_timeout_ms);

@@ -174,8 +174,9 @@ Status RunningWorker::Drain() {
 }
 
 Status RunningWorker::Abort() {
-  drain_.request_stop();
+  // In this order, whoever sees the drain sees the abort, too.
   abort_.request_stop();
+  drain_.request_stop();
   return Wait();
 }
 
