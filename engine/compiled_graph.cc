@@ -35,11 +35,18 @@ Result<std::unique_ptr<const CompiledGraph>> CompiledGraph::Compile(Graph graph,
   TRAWL_TRY(graph.Verify());
   for (const ValueId id : graph.outputs()) compiled->output_names_.push_back(graph.value(id).name);
   TRAWL_ASSIGN(const ContentsTable contents, RunPasses(graph, options, compiled->passes_));
+  if (options.isa) {
+    compiled->isa_ = *options.isa;
+  } else {
+    TRAWL_ASSIGN(compiled->isa_, simd::ChooseIsa());
+  }
+  const simd::Microkernels* microkernels =
+      options.reference_kernels ? nullptr : &simd::MicrokernelsFor(compiled->isa_);
   for (const Node& node : graph.nodes()) {
-    auto bound = BindKernel(NodeView(graph, node, contents), options.reference_kernels);
+    auto bound = BindKernel(NodeView(graph, node, contents), microkernels);
     if (!bound) return Annotate(bound.error(), "node '{}' ({})", node.name, node.op);
     compiled->kernels_.push_back(
-        {node.name, node.op, std::string(bound->name), std::move(bound->reason)});
+        {node.name, node.op, std::move(bound->name), std::move(bound->reason)});
     compiled->bound_.push_back(std::move(bound->kernel));
   }
   compiled->graph_ = std::move(graph);

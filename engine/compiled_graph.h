@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 #include "config/status.h"
 #include "engine/graph.h"
+#include "engine/simd/isa.h"
 #include "engine/tensor_view.h"
 
 namespace trawl::engine {
@@ -26,6 +28,8 @@ struct CompileOptions {
   std::map<std::string, Tensor, std::less<>> bound_inputs;
   /// Plain-loop kernels only: the oracle.
   bool reference_kernels = false;
+  /// The instruction set of the microkernels; nullopt: simd::ChooseIsa().
+  std::optional<simd::Isa> isa;
   /// Names of passes to leave out (those of PassNames()). Passes that a graph needs to run at all
   /// ignore this.
   std::vector<std::string> disabled_passes;
@@ -65,6 +69,7 @@ class CompiledGraph {
   const std::vector<std::unique_ptr<const Kernel>>& bound_kernels() const { return bound_; }
   const std::vector<PassReport>& passes() const { return passes_; }
   const std::vector<KernelChoice>& kernels() const { return kernels_; }
+  simd::Isa isa() const { return isa_; }
 
   /// Inputs that no output needs are gone.
   size_t input_count() const { return graph_.inputs().size(); }
@@ -81,15 +86,17 @@ class CompiledGraph {
   std::vector<std::string> output_names_;
   std::vector<PassReport> passes_;
   std::vector<KernelChoice> kernels_;
+  simd::Isa isa_ = simd::Isa::kPortable;
 };
 
 /// Not thread-safe: one Execution per thread. Borrows the compiled graph, which must outlive it.
 class Execution {
  public:
-  /// Plans the arena for batches of up to `max_batch`. Errors: kResourceExhausted when it would
-  /// pass kMaxArenaBytes.
+  /// Plans the arena for batches of up to `max_batch`, each of which `threads` threads work on
+  /// together, the caller of Run among them. Errors: kResourceExhausted when the arena would pass
+  /// kMaxArenaBytes.
   static Result<std::unique_ptr<Execution>> Create(const CompiledGraph& compiled,
-                                                   int64_t max_batch = 1);
+                                                   int64_t max_batch = 1, int threads = 1);
   ~Execution();
 
   /// Runs the graph. `inputs` are borrowed during the call, in the order of

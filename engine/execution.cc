@@ -68,7 +68,7 @@ size_t InPlaceBuffer(const CompiledGraph& compiled, size_t i, const std::vector<
   return buffer != kNoBuffer && dies && read_once && same_size ? buffer : kNoBuffer;
 }
 
-BufferAssignment AssignBuffers(const CompiledGraph& compiled, int64_t batch) {
+BufferAssignment AssignBuffers(const CompiledGraph& compiled, int64_t batch, int threads) {
   const Graph& graph = compiled.graph();
   BufferAssignment assignment;
   assignment.of_value.assign(graph.value_count(), kNoBuffer);
@@ -91,7 +91,8 @@ BufferAssignment AssignBuffers(const CompiledGraph& compiled, int64_t batch) {
       assignment.of_value[static_cast<size_t>(id)] = buffer;
     }
     assignment.scratch.push_back(assignment.buffers.size());
-    assignment.buffers.push_back({compiled.bound_kernels()[i]->ScratchBytes(batch), now, now});
+    assignment.buffers.push_back(
+        {compiled.bound_kernels()[i]->ScratchBytes(batch, threads), now, now});
   }
   return assignment;
 }
@@ -109,6 +110,7 @@ struct Binding {
 struct Execution::State {
   const CompiledGraph* compiled = nullptr;
   int64_t max_batch = 1;
+  std::unique_ptr<ThreadTeam> team;
   BufferAssignment assignment;
   MemoryPlan plan;
   Arena arena;
@@ -200,7 +202,10 @@ Execution::Execution() : state_(std::make_unique<State>()) {}
 Execution::~Execution() = default;
 
 Result<std::unique_ptr<Execution>> Execution::Create(const CompiledGraph& compiled,
-                                                     int64_t max_batch) {
+                                                     int64_t max_batch, int threads) {
+  if (threads < 1 || threads > kMaxThreads) {
+    return Error(Code::kInvalidArgument, "{} threads are not from 1 to {}", threads, kMaxThreads);
+  }
   if (max_batch < 1 || max_batch > kMaxBatch) {
     return Error(Code::kInvalidArgument, "a batch of {} is not from 1 to {}", max_batch, kMaxBatch);
   }
@@ -208,7 +213,8 @@ Result<std::unique_ptr<Execution>> Execution::Create(const CompiledGraph& compil
   State& state = *execution->state_;
   state.compiled = &compiled;
   state.max_batch = max_batch;
-  state.assignment = AssignBuffers(compiled, max_batch);
+  state.team = std::make_unique<ThreadTeam>(threads);
+  state.assignment = AssignBuffers(compiled, max_batch, threads);
   state.plan = PlanMemory(state.assignment.buffers);
   if (state.plan.arena_bytes > kMaxArenaBytes) {
     return Error(Code::kResourceExhausted,
@@ -257,7 +263,8 @@ Status Execution::Run(int64_t batch, std::span<const ConstTensorView> inputs) {
     const Status status = state.compiled->bound_kernels()[i]->Run({.batch = batch,
                                                                    .inputs = binding.inputs[i],
                                                                    .outputs = binding.outputs[i],
-                                                                   .scratch = binding.scratch[i]});
+                                                                   .scratch = binding.scratch[i],
+                                                                   .team = state.team.get()});
     if (!status.ok()) {
       return Annotate(status, "node '{}' ({})", graph.nodes()[i].name, graph.nodes()[i].op);
     }

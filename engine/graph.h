@@ -56,6 +56,8 @@ struct Value {
   DType dtype = DType::kF32;
   std::optional<Shape> shape;      // known after shape inference
   std::optional<Tensor> constant;  // set for weights and folded values
+  Layout layout =
+      Layout::kPlain;  // kBlocked only after the pass block_channels; never of constants
 };
 
 /// Nodes in topological order over values. A plain container: passes edit it freely and Verify()

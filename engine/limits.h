@@ -37,6 +37,9 @@ inline constexpr int64_t kMaxTrackedElements = 64;
 /// Images in one Run. Sizes at it stay below 2^63: kMaxElements times 8 bytes times this is 2^51.
 inline constexpr int64_t kMaxBatch = 1 << 20;
 
+/// Threads of one execution.
+inline constexpr int kMaxThreads = 1024;
+
 /// Activations of one execution.
 inline constexpr size_t kMaxArenaBytes = size_t{16} << 30;
 

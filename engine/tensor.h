@@ -25,6 +25,16 @@ std::string ToString(DType dtype);
 using Shape = std::vector<int64_t>;
 inline constexpr int64_t kBatch = -1;
 
+/// How a value lies in memory. Shapes are the same in both: [N, C, H, W].
+enum class Layout : uint8_t {
+  kPlain,  // row-major
+  /// [N][⌈C/16⌉][H][W][16], f32, rank 4: what oneDNN calls nChw16c. A vector register holds
+  /// neighbouring channels of one pixel. The channels from C to the next multiple of 16 hold finite
+  /// numbers that mean nothing. One image is contiguous; images may be further apart
+  /// (TensorView::image_stride), so that a value may be a range of channels of a larger one.
+  kBlocked,
+};
+
 /// Product of the dimensions; none may be kBatch. Loaders check products for overflow before they
 /// make a Shape.
 int64_t ElementCount(const Shape& shape);

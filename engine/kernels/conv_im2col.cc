@@ -58,7 +58,7 @@ class Im2colConv final : public Kernel {
                                 std::max<int64_t>(1, window.output[0] * window.output[1]));
   }
 
-  size_t ScratchBytes(int64_t) const override {
+  size_t ScratchBytes(int64_t, int) const override {
     if (window_.Pointwise()) return 0;
     return static_cast<size_t>(depth_ * rows_ * window_.output[2]) * sizeof(float);
   }

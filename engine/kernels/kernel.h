@@ -9,7 +9,9 @@
 
 #include "config/status.h"
 #include "engine/ops.h"
+#include "engine/simd/microkernels.h"
 #include "engine/tensor_view.h"
+#include "engine/thread_team.h"
 
 namespace trawl::engine {
 
@@ -18,7 +20,8 @@ struct KernelCall {
   int64_t batch = 1;
   std::span<const ConstTensorView> inputs;
   std::span<const TensorView> outputs;
-  std::byte* scratch = nullptr;  // ScratchBytes(batch) bytes, aligned to kAlignment
+  std::byte* scratch = nullptr;  // ScratchBytes(batch, team->size()) bytes, aligned to kAlignment
+  ThreadTeam* team = nullptr;    // never null; what may be split goes through ThreadTeam::ForEach
 };
 
 /// Bound to one node at load, with its parameters read and its weights packed; shared by all
@@ -31,7 +34,7 @@ class Kernel {
   /// range.
   virtual Status Run(const KernelCall& call) const = 0;
   /// May not fall when the batch grows: an execution reserves it for its largest batch.
-  virtual size_t ScratchBytes(int64_t /*batch*/) const { return 0; }
+  virtual size_t ScratchBytes(int64_t /*batch*/, int /*threads*/) const { return 0; }
   /// The input whose buffer the first output may take (same bytes in size), or -1. Run then sees
   /// equal addresses.
   virtual int InPlaceInput() const { return -1; }
@@ -69,16 +72,27 @@ struct KernelDef {
   /// Empty when the kernel supports the node, else the reason. nullptr: supports every node.
   std::string (*why_not)(const NodeView&) = nullptr;
   KernelResult (*make)(const NodeView&) = nullptr;
+  /// Instead of `make`, for kernels over microkernels; their names get the instruction set behind.
+  KernelResult (*make_simd)(const NodeView&, const simd::Microkernels&) = nullptr;
+  /// Layout of the first output. A kernel serves only nodes whose output has it.
+  Layout layout = Layout::kPlain;
+  /// Of a blocked kernel: its first input is plain, not blocked (the network's first convolution).
+  bool plain_input = false;
 };
 
 /// The kernel that serves a node, and why better-ranked ones do not.
 struct BoundKernel {
   std::unique_ptr<const Kernel> kernel;
-  std::string_view name;
+  std::string name;
   std::string reason;
 };
 
-/// Errors: kUnimplemented when no kernel serves the operator.
-Result<BoundKernel> BindKernel(const NodeView& node, bool reference_only);
+/// `microkernels`: nullptr for the reference kernels alone. Errors: kUnimplemented when no kernel
+/// serves the operator.
+Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* microkernels);
+
+/// The best blocked kernel that would serve the node if its values were blocked, or nullptr: what
+/// the pass block_channels asks.
+const KernelDef* FindBlockedKernel(const NodeView& node);
 
 }  // namespace trawl::engine

@@ -30,25 +30,44 @@ const Registry& Kernels() {
   return registry;
 }
 
+std::string WhyNot(const KernelDef& def, const NodeView& node) {
+  return def.why_not == nullptr ? "" : def.why_not(node);
+}
+
 }  // namespace
 
-Result<BoundKernel> BindKernel(const NodeView& node, bool reference_only) {
+Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* microkernels) {
   BoundKernel bound;
   const auto it = Kernels().find(node.node().op);
   if (it == Kernels().end()) return Error(Code::kUnimplemented, "no kernel serves the operator");
+  const Layout layout =
+      node.WantsOutput(0) ? node.graph().value(node.node().outputs[0]).layout : Layout::kPlain;
   for (const KernelDef* def : it->second) {
-    if (reference_only && def->rank > 0) continue;
-    const std::string why_not = def->why_not == nullptr ? "" : def->why_not(node);
-    if (!why_not.empty()) {
+    if ((microkernels == nullptr && def->rank > 0) || def->layout != layout) continue;
+    if (const std::string why_not = WhyNot(*def, node); !why_not.empty()) {
       if (!bound.reason.empty()) bound.reason += "; ";
       bound.reason.append(def->name).append(": ").append(why_not);
       continue;
     }
-    TRAWL_ASSIGN(bound.kernel, def->make(node));
     bound.name = def->name;
+    if (def->make_simd != nullptr) {
+      TRAWL_ASSIGN(bound.kernel, def->make_simd(node, *microkernels));
+      bound.name.append("__").append(simd::ToString(microkernels->isa));
+    } else {
+      TRAWL_ASSIGN(bound.kernel, def->make(node));
+    }
     return bound;
   }
   return Error(Code::kUnimplemented, "no kernel serves the node ({})", bound.reason);
+}
+
+const KernelDef* FindBlockedKernel(const NodeView& node) {
+  const auto it = Kernels().find(node.node().op);
+  if (it == Kernels().end()) return nullptr;
+  for (const KernelDef* def : it->second) {
+    if (def->layout == Layout::kBlocked && WhyNot(*def, node).empty()) return def;
+  }
+  return nullptr;
 }
 
 }  // namespace trawl::engine

@@ -46,7 +46,7 @@ std::optional<size_t> OutputBytes(const Graph& graph, const Node& node) {
 }
 
 Status FoldNode(Graph& graph, const Node& node, const ContentsTable& contents) {
-  TRAWL_ASSIGN(const BoundKernel bound, BindKernel(NodeView(graph, node, contents), true));
+  TRAWL_ASSIGN(const BoundKernel bound, BindKernel(NodeView(graph, node, contents), nullptr));
   std::vector<ConstTensorView> inputs;
   for (const ValueId id : node.inputs) {
     if (id == kNoValue) {
@@ -64,9 +64,13 @@ Status FoldNode(Graph& graph, const Node& node, const ContentsTable& contents) {
     results[i] = Tensor(value.dtype, *value.shape);
     outputs[i] = {value.dtype, results[i].shape(), results[i].mutable_bytes()};
   }
-  Tensor scratch(DType::kU8, {static_cast<int64_t>(bound.kernel->ScratchBytes(1))});
-  TRAWL_TRY(bound.kernel->Run(
-      {.batch = 1, .inputs = inputs, .outputs = outputs, .scratch = scratch.mutable_bytes()}));
+  ThreadTeam alone;
+  Tensor scratch(DType::kU8, {static_cast<int64_t>(bound.kernel->ScratchBytes(1, alone.size()))});
+  TRAWL_TRY(bound.kernel->Run({.batch = 1,
+                               .inputs = inputs,
+                               .outputs = outputs,
+                               .scratch = scratch.mutable_bytes(),
+                               .team = &alone}));
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (node.outputs[i] != kNoValue) graph.value(node.outputs[i]).constant = std::move(results[i]);
   }

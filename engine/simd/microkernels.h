@@ -1,0 +1,20 @@
+#pragma once
+// Microkernels: the innermost loops, written once and compiled for every instruction set, behind
+// one table of functions. They know addresses, strides and counts; which of them make up a layer is
+// the business of engine/kernels.
+
+#include "engine/simd/block.h"
+#include "engine/simd/gemm.h"
+#include "engine/simd/isa.h"
+
+namespace trawl::engine::simd {
+
+struct Microkernels {
+  Isa isa = Isa::kPortable;
+  GemmMicrokernels gemm;
+};
+
+/// `isa` must be one of SupportedIsas().
+const Microkernels& MicrokernelsFor(Isa isa);
+
+}  // namespace trawl::engine::simd
