@@ -22,6 +22,9 @@ constexpr milliseconds kIdlePoll{100};
 constexpr milliseconds kRetryPause{100};
 constexpr milliseconds kMaxRetryPause{800};
 constexpr milliseconds kReportInterval{1'000};
+/// Percent of the drain's time in which accepted work may finish; the rest is for the last
+/// transaction and for leaving the group, so that a drain ends as a drain.
+constexpr int kDrainShare = 60;
 
 size_t ObjectsOf(const std::shared_ptr<BatchInFlight>& batch) {
   return batch->work().objects.size();
@@ -95,7 +98,7 @@ bool LogLoop::Drained() {
   if (!stop_.drain.stop_requested() || stop_.abort.stop_requested()) return false;
   const TimePoint now = clock_.Now();
   if (!drain_deadline_) {
-    drain_deadline_ = now + milliseconds(options_.settings.drain_timeout_ms);
+    drain_deadline_ = now + milliseconds(options_.settings.drain_timeout_ms) * kDrainShare / 100;
     Log(LogLevel::kInfo, "draining", {{"objects", in_flight_objects_}});
   }
   if (tracker_.empty()) return true;
@@ -146,9 +149,10 @@ void LogLoop::AcceptMalformed(const storage::LogRecord& record, const Status& wh
   work.seq = static_cast<uint64_t>(record.offset);
   work.objects.push_back({place, "", std::nullopt, ""});
   // (topic, offset, partition) as (job, seq, index): an identity that no other message has.
+  work.indices = {static_cast<uint32_t>(record.at.partition)};
   auto batch = std::make_shared<BatchInFlight>(
       std::move(work), Origin{record.at, record.offset, tracker_.epoch(record.at)}, options_.name,
-      pipeline_.finished(), static_cast<uint32_t>(record.at.partition));
+      pipeline_.finished());
   if (!Track(batch)) return;
   ItemsOf(batch).front().Fail(
       {ObjectErrorCode::kInternal, fmt::format("message {}: {}", place, why.message()), 1});
@@ -269,7 +273,9 @@ void LogLoop::OnAssigned(std::span<const storage::TopicPartition> partitions) {
 }
 
 void LogLoop::OnRevoked(std::span<const storage::TopicPartition> partitions) {
-  if (!abandoned_) {
+  // With a rewind pending, a transaction has failed: what is finished lies behind what it lost, and
+  // its offsets would pass over that.
+  if (!abandoned_ && !rewind_pending_) {
     Settle();
     const Status committed = CommitReady(std::numeric_limits<size_t>::max(), partitions);
     // Not committed: somebody else will do it again.

@@ -236,6 +236,40 @@ TEST_F(WorkerTest, DrainingGivesUpAtItsDeadlineAndLosesNothing) {
   world_.ExpectEachOnce(keys);
 }
 
+TEST_F(WorkerTest, ADrainThatEndsOnAFailedTransactionCommitsNothingBehindIt) {
+  world_.settings.commit_results = 8;  // one message
+  world_.settings.commit_interval_ms = 60'000;
+  world_.settings.drain_timeout_ms = 0;
+  world_.settings.work_partitions = 1;
+  const auto keys = world_.MissingPictures(64);
+  for (size_t i = 0; i < keys.size(); i += 8) {
+    WorkBatch batch;
+    batch.job_id = "job";
+    batch.seq = i / 8;
+    batch.spec = world_.spec;
+    for (size_t k = i; k < i + 8; ++k) batch.objects.push_back({keys[k], "", std::nullopt, ""});
+    world_.EnqueueRaw(0, Encode(batch));
+  }
+  RunningWorker* draining = nullptr;
+  std::atomic<bool> failed = false;
+  trawl::testing::FaultyLog log(
+      *world_.log, [&](const storage::Transaction&) -> trawl::testing::CommitFate {
+        if (failed.exchange(true)) return {};
+        draining->RequestDrain();
+        return {Status(Code::kAborted, "fault: not committed"), false};
+      });
+  GatedStore store(*world_.objects);
+  RunningWorker worker(world_, "drained", log, store);
+  draining = &worker;
+  store.WaitForDownloads(64);
+  store.Open();
+  EXPECT_TRUE(worker.Wait().ok());
+  EXPECT_TRUE(failed);
+  world_.settings.drain_timeout_ms = 60'000;
+  Finish(keys.size());
+  world_.ExpectEachOnce(keys);
+}
+
 TEST_F(WorkerTest, NoMoreThanItsSlotsIsEverAskedForAtOnce) {
   world_.settings.downloads_in_flight = 3;
   world_.settings.decode_threads = 1;
