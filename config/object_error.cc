@@ -6,7 +6,7 @@
 namespace trawl {
 namespace {
 
-constexpr std::array<std::pair<ObjectErrorCode, std::string_view>, 15> kNames{{
+constexpr std::array<std::pair<ObjectErrorCode, std::string_view>, 16> kNames{{
     {ObjectErrorCode::kNotFound, "not_found"},
     {ObjectErrorCode::kForbidden, "forbidden"},
     {ObjectErrorCode::kChanged, "changed"},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<ObjectErrorCode, std::string_view>, 15> kNames{{
     {ObjectErrorCode::kTooLarge, "too_large"},
     {ObjectErrorCode::kTooManyScans, "too_many_scans"},
     {ObjectErrorCode::kModelError, "model_error"},
+    {ObjectErrorCode::kCancelled, "cancelled"},
     {ObjectErrorCode::kInternal, "internal"},
 }};
 

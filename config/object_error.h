@@ -10,20 +10,21 @@
 namespace trawl {
 
 enum class ObjectErrorCode {
-  kNotFound,           // 404 between listing and download
-  kForbidden,          // credentials or an allow-list refuse it
-  kChanged,            // size or ETag differ from the listing
-  kThrottled,          // the store kept asking to slow down
-  kHttpError,          // any other answer that is not the object
+  kNotFound,   // 404 between listing and download
+  kForbidden,  // credentials or an allow-list refuse it
+  kChanged,    // size or ETag differ from the listing
+  kThrottled,  // the store kept asking to slow down
+  kHttpError,  // any other answer that is not the object
   kTimeout,
-  kTruncated,          // the body ended early
+  kTruncated,  // the body ended early
   kChecksumMismatch,
   kNotAnImage,         // the bytes are none of the image formats (an HTML page, an empty object)
   kUnsupportedFormat,  // an image, of a format or variant that is not decoded
   kCorruptImage,
-  kTooLarge,           // over a limit on bytes, sides or pixels
+  kTooLarge,  // over a limit on bytes, sides or pixels
   kTooManyScans,
-  kModelError,         // the model cannot be loaded, or cannot take the image
+  kModelError,  // the model cannot be loaded, or cannot take the image
+  kCancelled,   // the job was cancelled before its turn came
   kInternal,
 };
 

@@ -107,6 +107,15 @@ ObjectRef ReadObjectRef(JsonReader reader) {
   return ref;
 }
 
+void ReadObject(JsonReader item, WorkBatch& batch) {
+  batch.objects.push_back(ReadObjectRef(item));
+  if (!item.Has("index")) return;
+  const uint64_t first = batch.indices.empty() ? 0 : batch.indices.back() + uint64_t{1};
+  const uint64_t index = item.Whole("index", 0, std::numeric_limits<uint32_t>::max());
+  if (index < first) item.Fail("index", "not above the one before");
+  batch.indices.push_back(static_cast<uint32_t>(index));
+}
+
 void PutOutcome(JsonObject& object, const std::vector<Prediction>& predictions) {
   object["status"] = "ok";
   object["predictions"] = ToJson(predictions);
@@ -190,6 +199,14 @@ JobState ReadState(JsonReader& reader) {
   return JobState::kSealed;
 }
 
+JobControl ReadControl(JsonReader& reader) {
+  const std::string control = reader.Text("control");
+  for (const JobControl known : {JobControl::kRun, JobControl::kPaused, JobControl::kCancelled})
+    if (control == ToString(known)) return known;
+  reader.Fail("control", "neither run nor paused nor cancelled");
+  return JobControl::kRun;
+}
+
 }  // namespace
 
 std::string Encode(const WorkBatch& batch) {
@@ -200,7 +217,10 @@ std::string Encode(const WorkBatch& batch) {
   object["attempt"] = batch.attempt;
   PutSpec(object, batch.spec);
   JsonObject list = JsonObject::array();
-  for (const ObjectRef& ref : batch.objects) list.push_back(ToJson(ref));
+  for (size_t i = 0; i < batch.objects.size(); ++i) {
+    list.push_back(ToJson(batch.objects[i]));
+    if (!batch.indices.empty()) list.back()["index"] = batch.indices[i];
+  }
   object["objects"] = std::move(list);
   return Dump(object);
 }
@@ -235,6 +255,11 @@ std::string Encode(const JobRecord& record) {
   object["objects"] = record.objects;
   PutText(object, "digest", record.digest_hex);
   object["created_at"] = FormatUtc(record.created_at_ms);
+  PutText(object, "queue", record.queue);
+  object["control"] = ToString(record.control);
+  object["attempt"] = record.attempt;
+  object["requeued"] = record.requeued;
+  object["revision"] = record.revision;
   return Dump(object);
 }
 
@@ -247,9 +272,10 @@ Result<WorkBatch> DecodeWorkBatch(std::string_view text) {
   batch.seq = reader.Whole("batch", 0, kMaxCount);
   batch.attempt = static_cast<int>(reader.Whole("attempt", 1, kMaxSmall));
   batch.spec = ReadSpec(reader);
-  reader.ForEach("objects", kMaxObjects,
-                 [&](JsonReader item) { batch.objects.push_back(ReadObjectRef(item)); });
+  reader.ForEach("objects", kMaxObjects, [&](JsonReader item) { ReadObject(item, batch); });
   if (batch.objects.empty()) reader.Fail("objects", "empty");
+  if (!batch.indices.empty() && batch.indices.size() != batch.objects.size())
+    reader.Fail("objects", "some have an index and some have none");
   if (!status.ok()) return Annotate(status, "decoding a work batch");
   return batch;
 }
@@ -291,6 +317,11 @@ Result<JobRecord> DecodeJobRecord(std::string_view text) {
   record.objects = reader.Whole("objects", 0, kMaxCount);
   record.digest_hex = ReadDigest(reader, "digest");
   record.created_at_ms = reader.Time("created_at");
+  record.queue = reader.Text("queue");
+  record.control = ReadControl(reader);
+  record.attempt = static_cast<int>(reader.Whole("attempt", 1, kMaxSmall));
+  record.requeued = reader.Whole("requeued", 0, kMaxCount);
+  record.revision = reader.Whole("revision", 0, kMaxCount);
   if (!status.ok()) return Annotate(status, "decoding a job record");
   return record;
 }
@@ -318,6 +349,23 @@ std::string ObjectUri(std::string_view source, const ObjectRef& object) {
 
 std::string_view ToString(JobState state) {
   return state == JobState::kListing ? "listing" : "sealed";
+}
+
+std::string_view ToString(JobControl control) {
+  switch (control) {
+    case JobControl::kRun:
+      return "run";
+    case JobControl::kPaused:
+      return "paused";
+    case JobControl::kCancelled:
+      return "cancelled";
+  }
+  return "run";
+}
+
+bool IsCancelled(const JobRecord& job, const WorkBatch& batch) {
+  return job.control == JobControl::kCancelled && batch.attempt <= job.attempt &&
+         batch.seq < job.batches;
 }
 
 }  // namespace trawl

@@ -49,6 +49,13 @@ struct WorkBatch {
   int attempt = 1;
   JobSpec spec;
   std::vector<ObjectRef> objects;
+  /// Where the objects stand in the batch as it was first enqueued, rising. Empty: 0, 1, 2, …, this
+  /// is that batch; a later attempt takes up some of its objects and says which.
+  std::vector<uint32_t> indices = {};
+
+  uint32_t IndexOf(size_t object) const {
+    return indices.empty() ? static_cast<uint32_t>(object) : indices[object];
+  }
 };
 
 struct Prediction {
@@ -82,6 +89,10 @@ struct ResultRecord {
 
 enum class JobState { kListing, kSealed };  // sealed: everything is enqueued, totals are final
 
+/// What a person wants of a job. Workers hold a paused job's work back, and end a cancelled job's
+/// objects as failures.
+enum class JobControl { kRun, kPaused, kCancelled };
+
 /// How far the listing got; committed together with the batches up to it.
 struct ListingCursor {
   std::string last_key;    // listings: go on after this key
@@ -102,7 +113,15 @@ struct JobRecord {
   uint64_t objects = 0;    // enqueued so far
   std::string digest_hex;  // SetDigest over the enqueued objects' identities
   int64_t created_at_ms = 0;
+  std::string queue = "default";  // its batches travel on trawl.work.<queue>
+  JobControl control = JobControl::kRun;
+  int attempt = 1;        // the newest one that was enqueued
+  uint64_t requeued = 0;  // objects enqueued again, by all attempts behind the first
+  uint64_t revision = 0;  // rises with each record of the job
 };
+
+/// True when `batch` was enqueued before the job was cancelled: what came later was wanted again.
+bool IsCancelled(const JobRecord& job, const WorkBatch& batch);
 
 /// JSON, one line. Bytes that are not UTF-8 travel in base64 under "<field>_base64".
 std::string Encode(const WorkBatch& batch);
@@ -123,5 +142,6 @@ std::string ResultMessageKey(const ResultRecord& record);
 std::string ObjectUri(std::string_view source, const ObjectRef& object);
 
 std::string_view ToString(JobState state);
+std::string_view ToString(JobControl control);
 
 }  // namespace trawl

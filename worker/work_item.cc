@@ -17,7 +17,7 @@ std::vector<std::shared_ptr<BatchInFlight>> FinishedBatches::TakeAll() {
 }
 
 BatchInFlight::BatchInFlight(WorkBatch batch, Origin origin, const std::string& worker,
-                             FinishedBatches& finished, uint32_t first_index)
+                             FinishedBatches& finished)
     : work_(std::move(batch)),
       origin_(std::move(origin)),
       finished_(finished),
@@ -27,7 +27,7 @@ BatchInFlight::BatchInFlight(WorkBatch batch, Origin origin, const std::string& 
     ResultRecord& record = records_[i];
     record.job_id = work_.job_id;
     record.batch_seq = work_.seq;
-    record.index = first_index + static_cast<uint32_t>(i);
+    record.index = work_.IndexOf(i);
     record.attempt = work_.attempt;
     record.key = work_.objects[i].key;
     record.model_name = work_.spec.model.name;

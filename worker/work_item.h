@@ -39,9 +39,8 @@ struct Origin {
 /// Shared by its items; the last one to end hands it to the finished batches.
 class BatchInFlight {
  public:
-  /// `first_index`: of the first object's record; the others follow.
   BatchInFlight(WorkBatch batch, Origin origin, const std::string& worker,
-                FinishedBatches& finished, uint32_t first_index = 0);
+                FinishedBatches& finished);
 
   const WorkBatch& work() const { return work_; }
   const Origin& origin() const { return origin_; }

@@ -96,6 +96,19 @@ class EmbeddedLog final : public MessageLog {
     return EmbeddedConsumer::Assign(state_, offsets);
   }
 
+  Result<std::vector<TopicOffset>> CommittedOffsets(const std::string& group,
+                                                    const std::string& topic) override {
+    TRAWL_ASSIGN(const int partitions, PartitionCount(topic));
+    const std::lock_guard lock(state_.mutex);
+    std::vector<TopicOffset> offsets;
+    for (int32_t partition = 0; partition < partitions; ++partition) {
+      const TopicPartition at{topic, partition};
+      TRAWL_ASSIGN(const std::optional<int64_t> next, state_.store->Committed(group, at));
+      offsets.push_back({at, next.value_or(kBeginning)});
+    }
+    return offsets;
+  }
+
   Status Trim(std::span<const TopicOffset> offsets) override {
     const std::lock_guard lock(state_.mutex);
     return state_.store->Trim(offsets);

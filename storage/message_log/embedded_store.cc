@@ -218,7 +218,7 @@ Status EmbeddedStore::CreateTopic(const TopicSpec& spec) {
 Result<TopicPartition> EmbeddedStore::Destination(const OutgoingRecord& record) const {
   const int partitions = PartitionCount(record.topic);
   if (partitions == 0) {
-    return Error(Code::kFailedPrecondition, "producing: there is no topic {}", record.topic);
+    return Error(Code::kNotFound, "producing: there is no topic {}", record.topic);
   }
   if (record.key.size() + record.value.size() > kMaxRecordBytes) {
     return Error(Code::kInvalidArgument, "a record of {} bytes for {}; {} are allowed",

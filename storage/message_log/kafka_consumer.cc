@@ -104,6 +104,31 @@ Result<std::unique_ptr<LogConsumer>> KafkaConsumer::Assign(const Settings& setti
   return consumer;
 }
 
+Result<std::vector<TopicOffset>> KafkaConsumer::CommittedOffsets(const Settings& settings,
+                                                                 const std::string& group,
+                                                                 const std::string& topic,
+                                                                 int partitions) {
+  TRAWL_ASSIGN(KafkaConf conf, GroupConsumerConf(settings, group));
+  TRAWL_ASSIGN(const auto client, KafkaClient::Create(RD_KAFKA_CONSUMER, std::move(conf),
+                                                      std::make_shared<KafkaSignals>()));
+  std::vector<TopicOffset> offsets;
+  for (int32_t partition = 0; partition < partitions; ++partition)
+    offsets.push_back({{topic, partition}, kBeginning});
+  const KafkaPartitions list(rd_kafka_topic_partition_list_new(partitions));
+  for (const TopicOffset& offset : offsets)
+    rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), offset.at.partition);
+  if (const auto code = rd_kafka_committed(client->get(), list.get(), kCommittedWithinMs);
+      code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    return Error(CodeOf(code), "reading the offsets of group {}: {}", group,
+                 rd_kafka_err2str(code));
+  }
+  TRAWL_TRY(CheckEach(*list));
+  for (int i = 0; i < list->cnt; ++i) {
+    if (list->elems[i].offset >= 0) offsets[static_cast<size_t>(i)].offset = list->elems[i].offset;
+  }
+  return offsets;
+}
+
 std::shared_ptr<KafkaClient> KafkaConsumer::client() {
   const std::lock_guard lock(mutex_);
   return client_;

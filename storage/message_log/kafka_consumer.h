@@ -36,6 +36,11 @@ class KafkaConsumer final : public LogConsumer {
   static Result<std::unique_ptr<LogConsumer>> Assign(const Settings& settings,
                                                      const std::vector<TopicOffset>& offsets,
                                                      KafkaCounters& counters);
+  /// As MessageLog::CommittedOffsets, without joining the group.
+  static Result<std::vector<TopicOffset>> CommittedOffsets(const Settings& settings,
+                                                           const std::string& group,
+                                                           const std::string& topic,
+                                                           int partitions);
   ~KafkaConsumer() override { Close(); }
 
   Result<PollResult> Poll(std::chrono::milliseconds timeout) override;

@@ -47,6 +47,12 @@ class KafkaLog final : public MessageLog {
     return KafkaConsumer::Assign(settings_, offsets, counters_);
   }
 
+  Result<std::vector<TopicOffset>> CommittedOffsets(const std::string& group,
+                                                    const std::string& topic) override {
+    TRAWL_ASSIGN(const int partitions, admin_->PartitionCount(topic));
+    return KafkaConsumer::CommittedOffsets(settings_, group, topic, partitions);
+  }
+
   LogCounters Counters() const override {
     return {.producers_rebuilt = counters_.producers_rebuilt,
             .ambiguous_commits = counters_.ambiguous_commits,

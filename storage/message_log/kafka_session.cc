@@ -101,8 +101,7 @@ Status ProducerSession::Learn(const std::string& name, KafkaAdmin& admin) {
   const auto partitions = admin.PartitionCount(name);
   if (!partitions) {
     const Status& why = partitions.error();
-    return Status(why.code() == Code::kNotFound ? Code::kFailedPrecondition : why.code(),
-                  fmt::format("producing: {}", why.message()));
+    return Annotate(why, "producing");
   }
   // Without this the first record of a topic waits for 1 s (#3202), inside the transaction.
   TRAWL_ASSIGN(DescribedTopic described, DescribeTopic(*client_, name, kMetadataWithin));

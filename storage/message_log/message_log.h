@@ -113,8 +113,8 @@ class TransactionalProducer {
   ///                        kAborted.
   ///   kInvalidArgument     a record can never be accepted (too large, no such partition). Nothing
   ///                        was written.
-  ///   kFailedPrecondition  fenced: another process owns this transactional id. Or there is no such
-  ///                        topic. Stop.
+  ///   kFailedPrecondition  fenced: another process owns this transactional id. Stop.
+  ///   kNotFound            there is no such topic. Nothing was written.
   ///   kPermissionDenied, kResourceExhausted (the disk is full): nothing was written, and a person
   ///                        has to look.
   virtual Status Commit(const Transaction& transaction) = 0;
@@ -122,8 +122,8 @@ class TransactionalProducer {
 
 /// What an adapter healed by itself since it was opened. Only grows; for metrics.
 struct LogCounters {
-  uint64_t producers_rebuilt = 0;  // a producer was replaced, after a failure or out of caution
-  uint64_t ambiguous_commits = 0;  // went through only after signs of trouble, or may have
+  uint64_t producers_rebuilt = 0;      // a producer was replaced, after a failure or out of caution
+  uint64_t ambiguous_commits = 0;      // went through only after signs of trouble, or may have
   uint64_t consumers_rejoined = 0;     // a rewind left the group and joined again
   uint64_t stale_records_dropped = 0;  // deliveries behind the consumer's own position
 };
@@ -151,6 +151,14 @@ class MessageLog {
   /// offset that no longer exists is kFailedPrecondition from Poll, never a silent reset.
   virtual Result<std::unique_ptr<LogConsumer>> Assign(const std::vector<TopicOffset>& offsets) = 0;
 
+  /// Where the group would read on in each partition of `topic`, kBeginning where it has committed
+  /// nothing. What lies below is settled: its transaction has ended. Errors: kNotFound when there is
+  /// no such topic; kUnimplemented for a log without groups.
+  virtual Result<std::vector<TopicOffset>> CommittedOffsets(const std::string& /*group*/,
+                                                            const std::string& /*topic*/) {
+    return Error(Code::kUnimplemented, "this log has no groups");
+  }
+
   /// A hint that nobody needs the records before these offsets. Kafka ignores it (retention does
   /// it); the embedded log deletes them.
   virtual Status Trim(std::span<const TopicOffset> /*offsets*/) { return OkStatus(); }
@@ -158,7 +166,7 @@ class MessageLog {
   virtual LogCounters Counters() const { return {}; }
 };
 
-/// Reads a compacted topic to its end and calls `visit` with each record, oldest first (so the
+/// Reads a topic to its end and calls `visit` with each record, oldest first (so the
 /// newest of a key wins). Sees every transaction that was committed before a producer with the same
 /// transactional id was opened: open yours first, then read. Errors: kNotFound when there is no
 /// such topic; kDeadlineExceeded when nothing arrives for 30 s.

@@ -91,7 +91,8 @@ TEST_P(MessageLogBehaviour, SaysWhichTopicIsMissing) {
   EXPECT_CODE(log_->Assign({{{topic, 0}, kBeginning}}), Code::kNotFound);
   EXPECT_CODE(ReadToEnd(*log_, topic, [](const LogRecord&) {}), Code::kNotFound);
   const Status produced = NewProducer()->Commit({.records = To(topic, {"v"})});
-  EXPECT_CODE(produced, Code::kFailedPrecondition);
+  EXPECT_CODE(produced, Code::kNotFound);
+  EXPECT_CODE(log_->CommittedOffsets(Fresh("group"), topic), Code::kNotFound);
   EXPECT_NE(produced.message().find(topic), std::string::npos) << produced.message();
 }
 
@@ -250,8 +251,17 @@ TEST_P(MessageLogBehaviour, ResumesAGroupWhereItCommitted) {
     ASSERT_OK(NewProducer()->Commit(
         {.consumer = member->consumer.get(), .offsets = {After(member->records[3])}}));
   }
+  const auto committed = log_->CommittedOffsets(group, topic);
+  ASSERT_OK(committed);
+  ASSERT_EQ(committed->size(), 1U);
+  EXPECT_EQ(committed->front().at, (TopicPartition{topic, 0}));
+  EXPECT_GT(committed->front().offset, 0) << "4, or more where transactions leave marks";
+  const auto untouched = log_->CommittedOffsets(Fresh("group"), topic);
+  ASSERT_OK(untouched);
+  EXPECT_EQ(untouched->at(0).offset, kBeginning);
   auto successor = Join(group, topic);
   PollUntil({successor.get()}, [&] { return successor->records.size() == 2; });
+  EXPECT_EQ(successor->records[0].offset, committed->front().offset);
   EXPECT_EQ(Values(successor->records), Numbers(4, 6));
   auto stranger = Join(Fresh("group"), topic);
   PollUntil({stranger.get()}, [&] { return stranger->records.size() == 6; });

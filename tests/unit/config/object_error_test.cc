@@ -11,7 +11,7 @@ TEST(ObjectErrorCode, EveryNameParsesToItsCode) {
   for (const char* name :
        {"not_found", "forbidden", "changed", "throttled", "http_error", "timeout", "truncated",
         "checksum_mismatch", "not_an_image", "unsupported_format", "corrupt_image", "too_large",
-        "too_many_scans", "model_error", "internal"}) {
+        "too_many_scans", "model_error", "cancelled", "internal"}) {
     const auto code = ParseObjectErrorCode(name);
     ASSERT_TRUE(code) << name;
     EXPECT_EQ(ToString(*code), name);

@@ -59,7 +59,12 @@ JobRecord Job() {
           3,
           90,
           "0123456789abcdef0123456789abcdef",
-          1'769'903'999'123};
+          1'769'903'999'123,
+          "urgent",
+          JobControl::kPaused,
+          2,
+          7,
+          12};
 }
 
 /// `text` with the first occurrence of `from` replaced; the test fails if there is none.
@@ -149,10 +154,48 @@ TEST(Records, AJobSurvivesARoundTrip) {
   EXPECT_EQ(job.cursor.entries, 90u);
   EXPECT_EQ(job.objects, 90u);
   EXPECT_EQ(job.digest_hex, "0123456789abcdef0123456789abcdef");
+  EXPECT_EQ(job.queue, "urgent");
+  EXPECT_EQ(job.control, JobControl::kPaused);
+  EXPECT_EQ(job.requeued, 7u);
   EXPECT_EQ(Encode(job), Encode(Job()));
   JobRecord fresh;
   fresh.job_id = "new";
   EXPECT_EQ(DecodeJobRecord(Encode(fresh)).value().state, JobState::kListing);
+}
+
+TEST(Records, ALaterAttemptSaysWhereItsObjectsStood) {
+  WorkBatch batch = Batch();
+  batch.attempt = 2;
+  batch.objects = {{"b.jpg", "", {}, ""}, {"h.jpg", "", {}, ""}};
+  batch.indices = {1, 7};
+  const std::string text = Encode(batch);
+  const WorkBatch decoded = DecodeWorkBatch(text).value();
+  EXPECT_EQ(decoded.IndexOf(1), 7u);
+  EXPECT_EQ(Encode(decoded), text);
+  EXPECT_EQ(Batch().IndexOf(1), 1u);
+  for (const auto& [from, to] : {std::pair(R"(,"index":1})", "}"),
+                                 {R"("index":1)", R"("index":7)"},
+                                 {R"("index":7)", R"("index":-1)"}})
+    EXPECT_FALSE(DecodeWorkBatch(With(text, from, to))) << to;
+}
+
+TEST(Records, CancellingAJobDoesNotReachWhatIsEnqueuedAfterIt) {
+  JobRecord job = Job();
+  job.control = JobControl::kCancelled;
+  job.batches = 3;
+  job.attempt = 1;
+  WorkBatch batch = Batch();
+  batch.seq = 2;
+  batch.attempt = 1;
+  EXPECT_TRUE(IsCancelled(job, batch));
+  batch.attempt = 2;
+  EXPECT_FALSE(IsCancelled(job, batch)) << "enqueued again";
+  batch.attempt = 1;
+  batch.seq = 3;
+  EXPECT_FALSE(IsCancelled(job, batch)) << "listed later";
+  batch.seq = 2;
+  job.control = JobControl::kPaused;
+  EXPECT_FALSE(IsCancelled(job, batch));
 }
 
 TEST(Records, EveryFloatSurvivesAndIsAsShortAsItCanBe) {
