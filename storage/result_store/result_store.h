@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/records.h"
@@ -62,7 +63,7 @@ Result<std::unique_ptr<ResultStore>> OpenResultStore(
 /// A job as the database sees it.
 struct JobStatus {
   std::string job_id;
-  std::string state;  // listing | running | complete
+  std::string state;  // listing | running | paused | complete | cancelling | cancelled
   std::string source;
   std::string model_name;
   std::string model_digest;
@@ -74,6 +75,23 @@ struct JobStatus {
   double rate_per_second = 0;  // over the 30 s up to the newest result (all of them if fewer)
   std::optional<double> eta_seconds;  // while running
   StageTimings busy;                  // sums over the job's objects, ms
+};
+
+/// One object's row by its identity, as the accounts know it. `key` lives as long as the visit.
+struct LedgerRow {
+  uint64_t batch_seq = 0;
+  uint32_t index = 0;
+  std::string_view key;
+  std::optional<ObjectErrorCode> error;
+};
+
+/// What the database keeps beside a job's rows.
+struct JobAccount {
+  uint64_t done = 0, failed = 0;  // counted when the rows came
+  std::string digest_hex;         // likewise
+  uint64_t requeue_ended = 0;
+  uint64_t duplicates = 0;           // records that came twice and were left out
+  std::vector<TopicOffset> offsets;  // what was read of the log up to now
 };
 
 struct ResultRow {
@@ -94,9 +112,19 @@ class ResultReader {
   /// kNotFound.
   virtual Status Rows(const std::string& job_id, bool failures_only, int64_t limit,
                       const std::function<bool(const ResultRow&)>& visit) = 0;
+  /// Calls `visit` with each row of the job, in no particular order; account and rows are from one
+  /// snapshot. No rows and an empty account when the job is not known yet.
+  virtual Result<JobAccount> Ledger(const std::string& job_id,
+                                    const std::function<void(const LedgerRow&)>& visit) = 0;
 };
 
 /// Opens read-only. Errors: as OpenResultStore, and kNotFound when there is no such file.
 Result<std::unique_ptr<ResultReader>> OpenResultReader(const std::string& path);
+
+/// Counts the job's rows again and makes its counters and digest say so, for rows that were lost or
+/// added behind the collector's back; also while a collector writes. `requeue_ended`: set to this,
+/// unless none. Errors: as ResultStore::Write.
+Status RecountJob(const std::string& path, const std::string& job_id,
+                  std::optional<uint64_t> requeue_ended);
 
 }  // namespace trawl::storage

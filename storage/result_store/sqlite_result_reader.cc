@@ -39,6 +39,14 @@ constexpr const char* kSelectFailures =
     "SELECT id, key, error_code, error_message, error_attempts FROM objects"
     " WHERE job_id = ?1 AND status = 'failed' ORDER BY key, id LIMIT ?2";
 
+constexpr const char* kSelectAccount =
+    "SELECT id, done, failed, collected_digest, requeue_ended, duplicates FROM jobs WHERE job = ?1";
+
+constexpr const char* kSelectLedger =
+    "SELECT batch, position, key, error_code FROM objects WHERE job_id = ?1";
+
+constexpr const char* kSelectOffsets = "SELECT topic, partition, next_offset FROM offsets";
+
 constexpr const char* kSelectPredictions =
     "SELECT class, label, probability FROM predictions WHERE object_id = ?1 ORDER BY rank";
 
@@ -89,6 +97,16 @@ Result<ResultRow> ReadRow(const SqliteStatement& row, SqliteStatement& predictio
                                   std::string(predictions.Text(1)),
                                   static_cast<float>(predictions.Double(2))});
   }
+}
+
+LedgerRow ReadLedgerRow(const SqliteStatement& row) {
+  LedgerRow object;
+  object.batch_seq = static_cast<uint64_t>(row.Int(0));
+  object.index = static_cast<uint32_t>(row.Int(1));
+  object.key = row.Text(2);
+  if (!row.IsNull(3))
+    object.error = ParseObjectErrorCode(row.Text(3)).value_or(ObjectErrorCode::kInternal);
+  return object;
 }
 
 /// True when a collector, or a crash of one, left rows outside the main file.
@@ -143,6 +161,14 @@ class SqliteResultReader final : public ResultReader {
     return *found ? OkStatus() : NoSuchJob(job_id);
   }
 
+  Result<JobAccount> Ledger(const std::string& job_id,
+                            const std::function<void(const LedgerRow&)>& visit) override {
+    TRAWL_TRY(Refresh());
+    Result<JobAccount> account = ReadLedger(job_id, visit);
+    if (!account) return Annotate(account.error(), "reading {}", path_);
+    return account;
+  }
+
  private:
   Result<std::unique_ptr<SqliteDatabase>> OpenAs(SqliteDatabase::Mode mode) {
     TRAWL_ASSIGN(auto database, SqliteDatabase::Open(path_, mode, kBusyTimeout));
@@ -193,6 +219,34 @@ class SqliteResultReader final : public ResultReader {
       if (!more) return true;
       TRAWL_ASSIGN(const ResultRow row, ReadRow(rows, predictions));
       if (!visit(row)) return true;
+    }
+  }
+
+  /// `find` stays in the midst of its rows until the end, which holds the snapshot.
+  Result<JobAccount> ReadLedger(const std::string& job_id,
+                                const std::function<void(const LedgerRow&)>& visit) {
+    TRAWL_ASSIGN(SqliteStatement find, database_->Prepare(kSelectAccount));
+    TRAWL_ASSIGN(SqliteStatement offsets, database_->Prepare(kSelectOffsets));
+    TRAWL_ASSIGN(SqliteStatement rows, database_->Prepare(kSelectLedger));
+    JobAccount account;
+    TRAWL_ASSIGN(const bool known, find.Bind(1, job_id).Step());
+    while (true) {
+      TRAWL_ASSIGN(const bool more, offsets.Step());
+      if (!more) break;
+      account.offsets.push_back(
+          {{std::string(offsets.Text(0)), static_cast<int32_t>(offsets.Int(1))}, offsets.Int(2)});
+    }
+    if (!known) return account;
+    account.done = static_cast<uint64_t>(find.Int(1));
+    account.failed = static_cast<uint64_t>(find.Int(2));
+    account.digest_hex = find.Text(3);
+    account.requeue_ended = static_cast<uint64_t>(find.Int(4));
+    account.duplicates = static_cast<uint64_t>(find.Int(5));
+    rows.Bind(1, find.Int(0));
+    while (true) {
+      TRAWL_ASSIGN(const bool more, rows.Step());
+      if (!more) return account;
+      visit(ReadLedgerRow(rows));
     }
   }
 

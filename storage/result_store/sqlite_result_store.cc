@@ -19,6 +19,7 @@ namespace {
 struct JobDelta {
   int64_t id = 0;
   int64_t done = 0, failed = 0, duplicates = 0;
+  int64_t requeue_ended = 0;  // outcomes of later attempts
   SetDigest digest;
   int64_t model_id = 0;
   int64_t first_result_ms = INT64_MAX, last_result_ms = INT64_MIN;
@@ -37,12 +38,15 @@ constexpr const char* kFindJob =
 
 constexpr const char* kPutJob =
     "INSERT INTO jobs (job, state, source, input, model_id, model_uri, preprocess_digest, top_k,"
-    "                  created_at_ms, batches, enqueued, enqueued_digest)"
-    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+    "                  created_at_ms, batches, enqueued, enqueued_digest, control, revision, "
+    "requeued)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
     " ON CONFLICT (job) DO UPDATE SET state = ?2, source = ?3, input = ?4, model_id = ?5, "
     "model_uri = ?6,"
     "   preprocess_digest = ?7, top_k = ?8, created_at_ms = ?9, batches = ?10, enqueued = ?11,"
-    "   enqueued_digest = ?12";
+    "   enqueued_digest = ?12, control = ?13, revision = ?14, requeued = ?15"
+    // A command writes its record here at once; the collector may still have older ones to read.
+    " WHERE revision <= ?14";
 
 constexpr const char* kAddObject =
     "INSERT INTO objects (job_id, batch, position, attempt, key, status, error_code, error_message,"
@@ -72,7 +76,8 @@ constexpr const char* kAdvanceJob =
     "   collected_digest = ?5, model_id = coalesce(model_id, ?6),"
     "   first_result_ms = min(coalesce(first_result_ms, ?7), ?7),"
     "   last_result_ms = max(coalesce(last_result_ms, ?8), ?8),"
-    "   download_ms = download_ms + ?9, decode_ms = decode_ms + ?10, infer_ms = infer_ms + ?11"
+    "   download_ms = download_ms + ?9, decode_ms = decode_ms + ?10, infer_ms = infer_ms + ?11,"
+    "   requeue_ended = requeue_ended + ?12"
     " WHERE id = ?1";
 
 constexpr const char* kCountSecond =
@@ -218,7 +223,8 @@ class BatchWriter {
     put.Bind(4, AsText(job.input)).Bind(5, model_id).Bind(6, AsText(job.spec.model.uri));
     put.Bind(7, AsText(job.spec.model.preprocess_digest)).Bind(8, int64_t{job.spec.top_k});
     put.Bind(9, job.created_at_ms).Bind(10, Signed(job.batches)).Bind(11, Signed(job.objects));
-    put.Bind(12, job.digest_hex);
+    put.Bind(12, job.digest_hex).Bind(13, ToString(job.control)).Bind(14, Signed(job.revision));
+    put.Bind(15, Signed(job.requeued));
     return put.Run();
   }
 
@@ -226,6 +232,7 @@ class BatchWriter {
     TRAWL_ASSIGN(const int64_t model_id, ModelId(record.model_name, record.model_digest));
     TRAWL_ASSIGN(JobDelta* const delta, Delta(record.job_id));
     TRAWL_ASSIGN(const Fate fate, PutObject(record, delta->id, model_id));
+    if (record.attempt > 1 && fate != Fate::kDuplicate) ++delta->requeue_ended;
     switch (fate) {
       case Fate::kAdded:
         ++report_.rows_added;
@@ -304,7 +311,7 @@ class BatchWriter {
       advance.Bind(6, delta.model_id).Bind(7, delta.first_result_ms).Bind(8, delta.last_result_ms);
     }
     advance.Bind(9, delta.busy.download_ms).Bind(10, delta.busy.decode_ms);
-    advance.Bind(11, delta.busy.infer_ms);
+    advance.Bind(11, delta.busy.infer_ms).Bind(12, delta.requeue_ended);
     TRAWL_TRY(advance.Run());
     for (const auto& [second, results] : delta.results_by_second)
       TRAWL_TRY(statements_.count_second.Bind(1, delta.id).Bind(2, second).Bind(3, results).Run());

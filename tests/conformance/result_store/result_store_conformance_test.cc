@@ -174,6 +174,76 @@ TEST_P(ResultStoreConformance, ResultsMayArriveBeforeTheirJob) {
   EXPECT_EQ(JobOf("j").state, "complete");
 }
 
+TEST_P(ResultStoreConformance, AJobIsNotCompleteWhileALaterAttemptIsUnderWay) {
+  const std::vector<ResultRecord> objects = {Failure("j", 0, 0, "a"), Success("j", 0, 1, "b")};
+  JobRecord job = Job("j", objects, JobState::kSealed);
+  Write({objects, {job}, {}});
+  EXPECT_EQ(JobOf("j").state, "complete");
+  job.revision = 2;
+  job.requeued = 1;
+  Write({{}, {job}, {}});
+  EXPECT_EQ(JobOf("j").state, "running");
+  ResultRecord again = Failure("j", 0, 0, "a");
+  again.attempt = 2;
+  Write({{again}, {}, {}});
+  EXPECT_EQ(JobOf("j").state, "complete");
+  Write({{again}, {}, {}});
+  job.revision = 3;
+  job.requeued = 2;
+  Write({{}, {job}, {}});
+  EXPECT_EQ(JobOf("j").state, "running") << "the same outcome twice is one";
+}
+
+TEST_P(ResultStoreConformance, AJobIsPausedOrCancelledUntilAllOfItHasEnded) {
+  const std::vector<ResultRecord> objects = {Success("j", 0, 0, "a"), Success("j", 0, 1, "b")};
+  JobRecord job = Job("j", objects, JobState::kSealed);
+  job.control = JobControl::kPaused;
+  Write({{objects[0]}, {job}, {}});
+  EXPECT_EQ(JobOf("j").state, "paused");
+  job.control = JobControl::kCancelled;
+  Write({{}, {job}, {}});
+  EXPECT_EQ(JobOf("j").state, "cancelling");
+  Write({{objects[1]}, {}, {}});
+  EXPECT_EQ(JobOf("j").state, "cancelled");
+  job.control = JobControl::kPaused;
+  ++job.revision;
+  Write({{}, {job}, {}});
+  EXPECT_EQ(JobOf("j").state, "complete");
+}
+
+TEST_P(ResultStoreConformance, AnOlderJobRecordChangesNothing) {
+  JobRecord job = Job("j", {}, JobState::kSealed);
+  job.revision = 7;
+  job.control = JobControl::kCancelled;
+  Write({{}, {job}, {}});
+  JobRecord older = Job("j", {}, JobState::kListing);
+  older.revision = 6;
+  Write({{}, {older}, {}});
+  EXPECT_EQ(JobOf("j").state, "cancelled");
+}
+
+TEST_P(ResultStoreConformance, TheLedgerHasEachRowByItsIdentity) {
+  Write({{Success("j", 3, 1, "b"), Failure("j", 4, 0, "a"), Success("other", 0, 0, "c")},
+         {},
+         {{kPartition, kBeginning, 9}}});
+  std::vector<std::string> rows;
+  const auto account = reader_->Ledger("j", [&](const LedgerRow& row) {
+    rows.push_back(fmt::format("{}/{} {} {}", row.batch_seq, row.index, row.key,
+                               row.error ? ToString(*row.error) : "ok"));
+  });
+  ASSERT_TRUE(account);
+  EXPECT_THAT(rows, ::testing::UnorderedElementsAre("3/1 b ok", "4/0 a not_found"));
+  EXPECT_EQ(account->done, 1u);
+  EXPECT_EQ(account->failed, 1u);
+  SetDigest digest;
+  digest.Add("j", 3, 1, "b");
+  digest.Add("j", 4, 0, "a");
+  EXPECT_EQ(account->digest_hex, digest.Hex());
+  ASSERT_EQ(account->offsets.size(), 1u);
+  EXPECT_EQ(account->offsets[0].offset, 9);
+  EXPECT_TRUE(reader_->Ledger("unknown", [](const LedgerRow&) { FAIL(); }));
+}
+
 TEST_P(ResultStoreConformance, OffsetsMoveWithTheRows) {
   Write({{Success("j", 0, 0, "a")},
          {},

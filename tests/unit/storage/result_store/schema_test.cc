@@ -45,8 +45,28 @@ class ResultSchema : public ::testing::Test {
 
 TEST_F(ResultSchema, CarriesItsStamps) {
   EXPECT_THAT(Column("PRAGMA application_id"), ElementsAre(std::to_string(0x5452574C)));
-  EXPECT_THAT(Column("PRAGMA user_version"), ElementsAre("1"));
+  EXPECT_THAT(Column("PRAGMA user_version"), ElementsAre(std::to_string(Migrations().size())));
   EXPECT_THAT(Column("PRAGMA journal_mode"), ElementsAre("wal"));
+}
+
+TEST_F(ResultSchema, CountingAgainMendsCountersWhoseRowsWereChanged) {
+  ResultRecord lost = Success("j", 0, 1, "b");
+  ASSERT_TRUE(store_->Write({{Success("j", 0, 0, "a"), lost, Failure("j", 0, 2, "c")}, {}, {}}));
+  ASSERT_TRUE(database_
+                  ->Execute("DELETE FROM predictions WHERE object_id = 2;"
+                            "DELETE FROM objects WHERE id = 2")
+                  .ok());
+  const std::string before = Column("SELECT collected_digest FROM jobs").at(0);
+  ASSERT_TRUE(RecountJob(Path(), "j", 5).ok());
+  EXPECT_THAT(Column("SELECT done || ' ' || failed || ' ' || requeue_ended FROM jobs"),
+              ElementsAre("1 1 5"));
+  EXPECT_NE(Column("SELECT collected_digest FROM jobs").at(0), before);
+  ASSERT_TRUE(RecountJob(Path(), "j", std::nullopt).ok());
+  lost.attempt = 2;
+  ASSERT_TRUE(store_->Write({{lost}, {}, {}}));
+  EXPECT_THAT(Column("SELECT done || ' ' || failed || ' ' || requeue_ended FROM jobs"),
+              ElementsAre("2 1 6"));
+  EXPECT_EQ(Column("SELECT collected_digest FROM jobs").at(0), before);
 }
 
 TEST_F(ResultSchema, EveryTableIsStrict) {
