@@ -1,5 +1,4 @@
-// The enqueueing loop. The job's record on trawl.jobs is the only state: it is read when the loop
-// starts, and again whenever nobody can tell whether a transaction was committed.
+// The enqueueing loop. The job's record on trawl.jobs is the only state (job_ledger.h).
 
 #include "producer/producer.h"
 
@@ -10,6 +9,8 @@
 #include "config/set_digest.h"
 #include "ops/telemetry/log.h"
 #include "producer/feed.h"
+#include "producer/job_ledger.h"
+#include "producer/work_message.h"
 #include "storage/topics.h"
 
 namespace trawl::producer {
@@ -18,9 +19,7 @@ namespace {
 using std::chrono::milliseconds;
 using storage::OutgoingRecord;
 
-constexpr int kMaxCommitAttempts = 10;
-constexpr milliseconds kFirstBackoff{200};
-constexpr milliseconds kLongestBackoff{30'000};
+constexpr milliseconds kPausePoll{1'000};  // how soon a resumed job is listed on
 
 Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {
   const auto differs = [&](std::string_view what, std::string_view was, std::string_view is) {
@@ -39,6 +38,8 @@ Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {
     return differs("preprocessing", was.model.preprocess_digest, is.model.preprocess_digest);
   if (was.top_k != is.top_k)
     return differs("top-k", std::to_string(was.top_k), std::to_string(is.top_k));
+  if (job.queue != options.settings.queue)
+    return differs("queue", job.queue, options.settings.queue);
   return OkStatus();
 }
 
@@ -60,63 +61,68 @@ class Enqueuer {
   Status Open() {
     TRAWL_TRY(options_.log.EnsureTopics(storage::TopicSpecs(options_.settings)));
     TRAWL_ASSIGN(partitions_, options_.log.PartitionCount(work_topic_));
-    TRAWL_ASSIGN(producer_, options_.log.OpenProducer("trawl-producer-" + options_.job_id));
-    return ReadJob();
+    TRAWL_ASSIGN(ledger_, JobLedger::Open(options_.log, options_.job_id));
+    if (!ledger_->exists()) return OkStatus();
+    TRAWL_TRY(CheckSameJob(job(), options_));
+    return CheckNotCancelled(job());
   }
 
-  bool sealed() const { return job_.state == JobState::kSealed; }
-  const JobRecord& job() const { return job_; }
+  bool sealed() const { return job().state == JobState::kSealed; }
+  const JobRecord& job() const { return ledger_->job(); }
+
+  /// Returns at once unless the job is paused.
+  Status WaitWhilePaused(std::stop_token stop) {
+    if (job().control != JobControl::kPaused) return OkStatus();
+    ops::Log(ops::LogLevel::kWarn, "paused; waiting for trawl resume",
+             {{"job", options_.job_id}, {"enqueued", job().objects}});
+    JobRecord newest = job();
+    while (newest.control == JobControl::kPaused) {
+      if (!SystemClock().SleepFor(kPausePoll, stop))
+        return Error(Code::kCancelled, "interrupted while job {} was paused", options_.job_id);
+      Result<std::optional<JobRecord>> read = ReadJob(options_.log, options_.job_id);
+      if (!read && !IsRetryable(read.error().code())) return read.error();
+      if (read && *read) newest = std::move(**read);
+    }
+    TRAWL_TRY(CheckNotCancelled(newest));
+    return OkStatus();  // the next update takes the job back from whoever resumed it
+  }
 
   /// Enqueues the page, all or nothing, and moves the job's record behind it.
   Status Enqueue(const FeedPage& page, std::stop_token stop) {
-    JobRecord next = job_;
-    storage::Transaction transaction;
-    AddBatches(page, next, transaction);
-    next.cursor = page.cursor;
-    if (page.last) next.state = JobState::kSealed;
-    transaction.records.push_back({storage::kJobsTopic, std::nullopt, next.job_id, Encode(next)});
-
-    milliseconds backoff = kFirstBackoff;
-    for (int attempt = 1;; ++attempt) {
-      const Status status = producer_->Commit(transaction);
-      if (status.ok()) break;
-      if (status.code() == Code::kFailedPrecondition)
-        return Annotate(status, "enqueueing job {}: another producer of this job took over",
-                        job_.job_id);
-      if (!IsRetryable(status.code()) || attempt == kMaxCommitAttempts)
-        return Annotate(status, "enqueueing job {}", job_.job_id);
-      ops::Log(ops::LogLevel::kWarn, "enqueueing again",
-               {{"job", job_.job_id}, {"reason", status.message()}});
-      if (!SystemClock().SleepFor(backoff, stop)) return Error(Code::kCancelled, "interrupted");
-      backoff = std::min(backoff * 2, kLongestBackoff);
-      // We own the job: its record is either the one before this page or the one behind it.
-      TRAWL_TRY(ReadJob());
-      if (job_.batches == next.batches && job_.state == next.state) break;
-    }
-    job_ = std::move(next);
+    const JobRecord before = job();
+    const auto change = [&](JobRecord& next, std::vector<OutgoingRecord>& out) -> Status {
+      TRAWL_TRY(CheckNotCancelled(next));
+      // A command may have come in between, which leaves the listing where it was.
+      if (next.state != before.state || next.batches != before.batches ||
+          next.cursor.entries != before.cursor.entries)
+        return Error(Code::kFailedPrecondition, "another producer of this job took over");
+      if (!ledger_->exists()) StartJob(next);
+      AddBatches(page, next, out);
+      next.cursor = page.cursor;
+      if (page.last) next.state = JobState::kSealed;
+      return OkStatus();
+    };
+    if (const Status status = ledger_->Update(change, std::move(stop)); !status.ok())
+      return Annotate(status, "enqueueing job {}", options_.job_id);
     return OkStatus();
   }
 
  private:
-  /// A record of this job that cannot be read is an error: to take the job for a new one would
-  /// enqueue everything again.
-  Status ReadJob() {
-    TRAWL_ASSIGN(const auto newest, NewestJobRecords(options_.log));
-    if (const auto found = newest.find(options_.job_id); found != newest.end()) {
-      TRAWL_ASSIGN(JobRecord job, DecodeJobRecord(found->second));
-      TRAWL_TRY(CheckSameJob(job, options_));
-      job_ = std::move(job);
-    } else {
-      job_ = JobRecord();
-      job_.job_id = options_.job_id;
-      job_.spec = options_.spec;
-      job_.input = InputName(options_.prefix, options_.manifest_path);
-      job_.created_at_ms = SystemClock().WallMillis();
-    }
-    return OkStatus();
+  static Status CheckNotCancelled(const JobRecord& job) {
+    if (job.control != JobControl::kCancelled) return OkStatus();
+    return Error(Code::kFailedPrecondition,
+                 "job {} is cancelled; trawl retry {} --failed --code cancelled takes it up again",
+                 job.job_id, job.job_id);
   }
 
-  void AddBatches(const FeedPage& page, JobRecord& next, storage::Transaction& transaction) const {
+  void StartJob(JobRecord& next) const {
+    next.spec = options_.spec;
+    next.input = InputName(options_.prefix, options_.manifest_path);
+    next.queue = options_.settings.queue;
+    next.created_at_ms = SystemClock().WallMillis();
+  }
+
+  void AddBatches(const FeedPage& page, JobRecord& next, std::vector<OutgoingRecord>& out) const {
     SetDigest digest = SetDigest::FromHex(next.digest_hex).value_or(SetDigest());
     const auto batch_keys = static_cast<size_t>(options_.settings.batch_keys);
     for (size_t begin = 0; begin < page.objects.size(); begin += batch_keys) {
@@ -129,9 +135,7 @@ class Enqueuer {
                            page.objects.begin() + static_cast<ptrdiff_t>(end));
       for (uint32_t index = 0; index < batch.objects.size(); ++index)
         digest.Add(next.job_id, batch.seq, index, batch.objects[index].key);
-      // Round-robin, so that work per partition is even and lag means something.
-      const auto partition = static_cast<int32_t>(batch.seq % static_cast<uint64_t>(partitions_));
-      transaction.records.push_back({work_topic_, partition, next.job_id, Encode(batch)});
+      out.push_back(ToMessage(batch, work_topic_, partitions_));
     }
     next.objects += page.objects.size();
     next.digest_hex = digest.Hex();
@@ -140,8 +144,7 @@ class Enqueuer {
   const ProducerOptions& options_;
   const std::string work_topic_ = storage::WorkTopic(options_.settings.queue);
   int partitions_ = 1;
-  std::unique_ptr<storage::TransactionalProducer> producer_;
-  JobRecord job_;
+  std::unique_ptr<JobLedger> ledger_;
 };
 
 }  // namespace
@@ -161,15 +164,18 @@ Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRe
   return OkStatus();
 }
 
-Result<JobRecord> RunProducer(const ProducerOptions& options, StopSignals stop) {
+Result<ProducerReport> RunProducer(const ProducerOptions& options, StopSignals stop) {
   TRAWL_TRY(CheckJobId(options.job_id));
   Enqueuer enqueuer(options);
   TRAWL_TRY(enqueuer.Open());
-  if (enqueuer.sealed()) return enqueuer.job();
+  ProducerReport report{.job = enqueuer.job(), .objects_before = enqueuer.job().objects};
+  report.was_sealed = enqueuer.sealed();
+  if (report.was_sealed) return report;
   TRAWL_ASSIGN(const auto feed, OpenFeed(options, enqueuer.job().cursor, stop.drain));
   uint64_t duplicates = 0;
   while (!enqueuer.sealed()) {
     if (stop.drain.stop_requested()) return Error(Code::kCancelled, "interrupted while listing");
+    TRAWL_TRY(enqueuer.WaitWhilePaused(stop.drain));
     Result<FeedPage> page = feed->Next(static_cast<int>(options.settings.list_page_keys));
     if (!page) return Annotate(page.error(), "listing {}", options.spec.source);
     duplicates += page->duplicates;
@@ -179,7 +185,8 @@ Result<JobRecord> RunProducer(const ProducerOptions& options, StopSignals stop) 
   if (duplicates > 0)
     ops::Log(ops::LogLevel::kWarn, "keys came twice; each is enqueued once",
              {{"duplicates", duplicates}});
-  return enqueuer.job();
+  report.job = enqueuer.job();
+  return report;
 }
 
 }  // namespace trawl::producer

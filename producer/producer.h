@@ -48,11 +48,17 @@ Status CheckJobId(const std::string& job_id);
 /// Calls `visit` with the newest record of every job in the log, in no particular order.
 Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRecord&)>& visit);
 
-/// Enqueues what the job still lacks and seals it; a sealed job returns at once. Returns the job's
-/// record.
-/// Errors: kFailedPrecondition (the job exists with another spec; a second producer of the job took
-/// over; the manifest changed), kNotFound, kPermissionDenied, kUnavailable, kInvalidArgument (a
-/// manifest line), kCancelled.
-Result<JobRecord> RunProducer(const ProducerOptions& options, StopSignals stop);
+struct ProducerReport {
+  JobRecord job;
+  uint64_t objects_before = 0;  // enqueued by earlier runs
+  bool was_sealed = false;      // there was nothing to do
+};
+
+/// Enqueues what the job still lacks and seals it; a sealed job returns at once. While the job is
+/// paused, it waits.
+/// Errors: kFailedPrecondition (the job exists with another spec, or is cancelled; a second
+/// producer of the job took over; the manifest changed), kNotFound, kPermissionDenied,
+/// kUnavailable, kInvalidArgument (a manifest line), kCancelled.
+Result<ProducerReport> RunProducer(const ProducerOptions& options, StopSignals stop);
 
 }  // namespace trawl::producer

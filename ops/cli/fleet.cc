@@ -41,8 +41,8 @@ int Ended(const Status& status, const SignalStops& signals) {
   return signals.stops().abort.stop_requested() ? kExitInterrupted : kExitDone;
 }
 
-Result<JobRecord> ProduceJob(const ProducerArguments& arguments, const Settings& settings,
-                             StopSignals stop) {
+Result<producer::ProducerReport> ProduceJob(const ProducerArguments& arguments,
+                                            const Settings& settings, StopSignals stop) {
   TRAWL_ASSIGN(const PreparedJob prepared, PrepareJob(arguments.job, settings));
   TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
   TRAWL_ASSIGN(const auto objects, storage::OpenObjectStore(settings));
@@ -97,11 +97,20 @@ Result<std::unique_ptr<storage::MessageLog>> OpenFleetLog(const Settings& settin
 }
 
 int Produce(const ProducerArguments& arguments, const Settings& settings, SignalStops& signals) {
-  const auto job = ProduceJob(arguments, settings, signals.stops());
-  if (!job) return Fail(job.error());
-  std::fprintf(stderr, "%s: %s enqueued in %s\n", job->job_id.c_str(),
-               Count(job->objects, "object").c_str(), Count(job->batches, "message").c_str());
-  std::fprintf(stdout, "%s\n", job->job_id.c_str());
+  const auto report = ProduceJob(arguments, settings, signals.stops());
+  if (!report) return Fail(report.error());
+  const JobRecord& job = report->job;
+  const uint64_t added = job.objects - report->objects_before;
+  if (report->was_sealed)
+    fmt::print(stderr, "{}: all of it was enqueued before ({}); nothing was added\n", job.job_id,
+               Count(job.objects, "object"));
+  else if (report->objects_before > 0)
+    fmt::print(stderr, "{}: went on behind {}; {} more enqueued, {} in all\n", job.job_id,
+               Count(report->objects_before, "object"), added, job.objects);
+  else
+    fmt::print(stderr, "{}: {} enqueued in {}\n", job.job_id, Count(job.objects, "object"),
+               Count(job.batches, "message"));
+  fmt::print("{}\n", job.job_id);
   return kExitDone;
 }
 

@@ -100,8 +100,8 @@ class Crew {
                                               .prefix = prepared.prefix,
                                               .manifest_path = manifest,
                                               .on_progress = {}};
-      const auto job = producer::RunProducer(options, stop);
-      return job ? OkStatus() : job.error();
+      const auto report = producer::RunProducer(options, stop);
+      return report ? OkStatus() : report.error();
     });
     Start([this](StopSignals stop) {
       return worker::RunWorker({.settings = settings_,

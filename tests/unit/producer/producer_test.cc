@@ -50,7 +50,10 @@ class ProducerTest : public ::testing::Test {
             .on_progress = {}};
   }
 
-  Result<JobRecord> Produce(MessageLog& log) { return RunProducer(Options(log), {}); }
+  Result<JobRecord> Produce(MessageLog& log) {
+    TRAWL_ASSIGN(ProducerReport report, RunProducer(Options(log), {}));
+    return std::move(report.job);
+  }
 
   /// How often each key of the job is on the work topic; checks the job's counts and digest against
   /// them.
