@@ -5,21 +5,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
+#include "tests/support/temp_dir.h"
 
 namespace trawl {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
-class SettingsTest : public testing::Test {
+class SettingsTest : public ::testing::Test {
  protected:
   std::string WriteYaml(const std::string& text) {
-    const std::string path = testing::TempDir() + "/settings_test.yaml";
-    std::ofstream(path) << text;
-    return path;
+    return folder_.Write("trawl.yaml", text).string();
   }
 
   Settings Finish() {
@@ -33,6 +30,7 @@ class SettingsTest : public testing::Test {
     return settings ? "" : settings.error().message();
   }
 
+  testing::TempDir folder_;  // its own: tests run side by side
   SettingsLoader loader_;
 };
 
@@ -48,7 +46,7 @@ TEST_F(SettingsTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
   EXPECT_EQ(settings.batch_keys, Settings{}.batch_keys);
   EXPECT_EQ(loader_.SourceOf("batch-size"), "flag --batch-size");
   EXPECT_EQ(loader_.SourceOf("sessions"), "environment TRAWL_SESSIONS");
-  EXPECT_THAT(loader_.SourceOf("top-k"), HasSubstr("settings_test.yaml:3"));
+  EXPECT_THAT(loader_.SourceOf("top-k"), HasSubstr("trawl.yaml:3"));
   EXPECT_EQ(loader_.SourceOf("batch-keys"), "default");
 }
 
@@ -56,10 +54,9 @@ TEST_F(SettingsTest, ReportsEveryProblemAtOnceWithLineAndSuggestion) {
   loader_.LoadYaml(WriteYaml("batch-sise: 2\nsessions: many\nlog-level: loud\n"));
   loader_.SetFlag("replication", {"0"});
   const std::string problems = Problems();
-  EXPECT_THAT(
-      problems,
-      HasSubstr("settings_test.yaml:1: unknown setting 'batch-sise'; did you mean 'batch-size'?"));
-  EXPECT_THAT(problems, HasSubstr("settings_test.yaml:2: sessions = many: not a whole number"));
+  EXPECT_THAT(problems,
+              HasSubstr("trawl.yaml:1: unknown setting 'batch-sise'; did you mean 'batch-size'?"));
+  EXPECT_THAT(problems, HasSubstr("trawl.yaml:2: sessions = many: not a whole number"));
   EXPECT_THAT(problems, HasSubstr("log-level = loud: must be one of debug, info, warn, error"));
   EXPECT_THAT(problems,
               HasSubstr("flag --replication: replication = 0: must lie between 1 and 100"));
@@ -118,7 +115,7 @@ TEST_F(SettingsTest, BrokenYamlIsAProblemNotACrash) {
 TEST(SettingTable, DefaultsLieInTheirOwnRangesAndNamesAreUnique) {
   std::vector<std::string> names;
   for (const SettingDef& def : SettingTable()) {
-    EXPECT_THAT(names, testing::Not(testing::Contains(def.name)));
+    EXPECT_THAT(names, ::testing::Not(::testing::Contains(def.name)));
     names.push_back(def.name);
     SettingsLoader loader;
     if (const std::string value = FormatSetting(def, Settings{}); !value.empty())
@@ -131,9 +128,7 @@ TEST(SettingTable, DefaultsLieInTheirOwnRangesAndNamesAreUnique) {
 }
 
 TEST(SettingTable, TheManualIsCurrent) {
-  std::ifstream file(TRAWL_SOURCE_DIR "/config/SETTINGS.md");
-  const std::string manual((std::istreambuf_iterator<char>(file)),
-                           std::istreambuf_iterator<char>());
+  const std::string manual = testing::ReadFile(TRAWL_SOURCE_DIR "/config/SETTINGS.md");
   EXPECT_EQ(manual, SettingsMarkdown()) << "run: trawl settings --markdown > config/SETTINGS.md";
 }
 
