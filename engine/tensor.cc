@@ -59,6 +59,8 @@ std::string ToString(DType dtype) {
   CHECK(false);
 }
 
+std::string ToString(Layout layout) { return layout == Layout::kBlocked ? "blocked" : "plain"; }
+
 int64_t ElementCount(const Shape& shape) {
   int64_t count = 1;
   for (const int64_t dim : shape) {

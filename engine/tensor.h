@@ -35,6 +35,8 @@ enum class Layout : uint8_t {
   kBlocked,
 };
 
+std::string ToString(Layout layout);
+
 /// Product of the dimensions; none may be kBatch. Loaders check products for overflow before they
 /// make a Shape.
 int64_t ElementCount(const Shape& shape);
