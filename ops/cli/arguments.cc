@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "config/suggest.h"
+#include "engine/limits.h"
 #include "ops/cli/exit_code.h"
 #include "ops/telemetry/log.h"
 
@@ -21,6 +22,8 @@ constexpr const char* kDescription =
     "Trawl draws a neural network through a bucket of images: every object gets exactly one "
     "answer.\n"
     "On one machine: trawl run. As a fleet on Kafka: trawl producer, worker, collector.";
+
+constexpr const char* kModelDoc = "Model package: folder, model.yaml, .onnx or -symbol.json";
 
 constexpr const char* kExitCodes =
     "Exit codes:\n"
@@ -83,7 +86,12 @@ struct Parser {
 
   template <class T>
   CLI::App& Command(const std::string& name, const std::string& doc, T& arguments) {
-    CLI::App* command = app.add_subcommand(name, doc);
+    return Command(app, name, doc, arguments);
+  }
+  template <class T>
+  CLI::App& Command(CLI::App& parent, const std::string& name, const std::string& doc,
+                    T& arguments) {
+    CLI::App* command = parent.add_subcommand(name, doc);
     command->callback(
         [this, &arguments] { fill = [&arguments](Arguments& all) { all.command = arguments; }; });
     return *command;
@@ -95,9 +103,7 @@ void AddJobOptions(CLI::App& command, JobArguments& job) {
                      "A folder, s3://bucket/prefix, or an http(s):// base (with --manifest)");
   command.add_option("--manifest", job.manifest,
                      "File of keys or URIs, one a line, plain or JSONL; - is standard input");
-  command
-      .add_option("--model", job.model, "Model package: folder, model.yaml, .onnx or -symbol.json")
-      ->required();
+  command.add_option("--model", job.model, kModelDoc)->required();
   command.add_option("--job", job.job, "Name of the job; the same name goes on with that job");
 }
 
@@ -118,6 +124,8 @@ struct Targets {
   StatusArguments status;
   ResultsArguments results;
   ClassifyArguments classify;
+  ModelInspectArguments inspect;
+  ModelBenchArguments bench;
   SettingsArguments settings;
 };
 
@@ -183,10 +191,7 @@ void AddQueryCommands(Parser& parser, Targets& targets,
 
   CLI::App& classify =
       parser.Command("classify", "Classify image files here and now, no queue", targets.classify);
-  classify
-      .add_option("--model", targets.classify.model,
-                  "Model package: folder, model.yaml, .onnx or -symbol.json")
-      ->required();
+  classify.add_option("--model", targets.classify.model, kModelDoc)->required();
   classify.add_option("FILE", targets.classify.files, "Image files")->required();
   classify.add_flag("--json", targets.classify.json, "One JSON object a line");
   AddSettings(classify, flags_of(classify), {Section::kImages, Section::kProcess},
@@ -200,14 +205,57 @@ void AddQueryCommands(Parser& parser, Targets& targets,
                Section::kWorking, Section::kResults, Section::kProcess});
 }
 
-/// What to say when the first word is no subcommand; CLI11 would only say that one is required.
+void AddModelCommands(Parser& parser, Targets& targets) {
+  CLI::App& model = *parser.app.add_subcommand("model", "What a model is made of, how fast it is");
+  model.require_subcommand(1);
+  CLI::App& inspect = parser.Command(
+      model, "inspect", "Graph, passes, chosen kernels, memory and FLOPs", targets.inspect);
+  inspect.add_option("MODEL", targets.inspect.model, kModelDoc)->required();
+  inspect.add_option("--batch", targets.inspect.batch, "Images a run, for the memory plan")
+      ->check(CLI::Range(int64_t{1}, engine::kMaxBatch))
+      ->capture_default_str();
+  inspect.add_option("--threads", targets.inspect.threads, "Threads a run, for the memory plan")
+      ->check(CLI::Range(1, engine::kMaxThreads))
+      ->capture_default_str();
+  inspect.add_flag("--json", targets.inspect.json, "One JSON object");
+
+  CLI::App& bench = parser.Command(model, "bench", "Images/s of inference alone", targets.bench);
+  bench.add_option("MODEL", targets.bench.model, kModelDoc)->required();
+  const auto list = [](CLI::Option* option, auto most) {
+    option->delimiter(',')->allow_extra_args(false)->type_name("N,N,…");
+    option->check(CLI::Range(decltype(most){1}, most).description(""));
+  };
+  list(bench.add_option("--batch", targets.bench.batches, "Images a run [1,8,32]"),
+       engine::kMaxBatch);
+  list(bench.add_option("--threads", targets.bench.threads,
+                        "Sessions at once, one a thread [1, and all cores]"),
+       engine::kMaxThreads);
+  bench.add_flag("--latency", targets.bench.latency,
+                 "One session whose runs all threads share, not one session a thread");
+  bench.add_option("--seconds", targets.bench.seconds, "Measured time of each line")
+      ->check(CLI::Range(0.01, 3600.0))
+      ->capture_default_str();
+  bench.add_flag("--json", targets.bench.json, "One JSON object a line");
+  bench.footer("Example:\n  trawl model bench resnet18/ --batch 1,8,32 --threads 1,2");
+}
+
+/// What to say when a word is no subcommand; CLI11 would only say that one is required.
 std::string UnknownCommand(const CLI::App& app, int argc, const char* const* argv) {
-  if (argc < 2 || argv[1][0] == '-') return "";
-  std::vector<std::string> known;
-  for (const CLI::App* command : app.get_subcommands({})) known.push_back(command->get_name());
-  if (std::ranges::count(known, argv[1]) > 0) return "";
-  return fmt::format("unknown subcommand '{}'{} (see --help)", EscapeForTerminal(argv[1]),
-                     DidYouMean(argv[1], known));
+  const CLI::App* parent = &app;
+  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+    std::vector<std::string> known;
+    const CLI::App* found = nullptr;
+    for (const CLI::App* command : parent->get_subcommands({})) {
+      known.push_back(command->get_name());
+      if (known.back() == argv[i]) found = command;
+    }
+    if (known.empty()) return "";
+    if (found == nullptr)
+      return fmt::format("unknown subcommand '{}'{} (see --help)", EscapeForTerminal(argv[i]),
+                         DidYouMean(argv[i], known));
+    parent = found;
+  }
+  return "";
 }
 
 }  // namespace
@@ -222,6 +270,7 @@ std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
   parser.app.footer(kExitCodes);
   AddMainCommands(parser, targets, flags_of);
   AddQueryCommands(parser, targets, flags_of);
+  AddModelCommands(parser, targets);
 
   if (const std::string problem = UnknownCommand(parser.app, argc, argv); !problem.empty()) {
     std::fprintf(stderr, "trawl: %s\n", problem.c_str());

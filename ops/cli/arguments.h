@@ -55,13 +55,30 @@ struct ClassifyArguments {
   bool json = false;
 };
 
+struct ModelInspectArguments {
+  std::string model;
+  int64_t batch = 8;
+  int threads = 1;
+  bool json = false;
+};
+
+struct ModelBenchArguments {
+  std::string model;
+  std::vector<int64_t> batches = {1, 8, 32};
+  std::vector<int> threads;  // empty: 1, and all cores
+  double seconds = 5;
+  bool latency = false;
+  bool json = false;
+};
+
 struct SettingsArguments {
   bool markdown = false;
 };
 
 struct Arguments {
   std::variant<RunArguments, ProducerArguments, WorkerArguments, CollectorArguments,
-               StatusArguments, ResultsArguments, ClassifyArguments, SettingsArguments>
+               StatusArguments, ResultsArguments, ClassifyArguments, ModelInspectArguments,
+               ModelBenchArguments, SettingsArguments>
       command;
   Settings settings;
   SettingsLoader loader;  // knows where each setting came from

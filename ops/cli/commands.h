@@ -14,6 +14,8 @@ int Collect(const CollectorArguments& arguments, const Settings& settings, Signa
 int PrintStatus(const StatusArguments& arguments, SignalStops& signals);
 int PrintResults(const ResultsArguments& arguments);
 int Classify(const ClassifyArguments& arguments, const Settings& settings);
+int InspectModel(const ModelInspectArguments& arguments);
+int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals);
 int PrintSettings(const SettingsArguments& arguments, const Settings& settings,
                   const SettingsLoader& loader);
 

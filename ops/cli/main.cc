@@ -37,6 +37,8 @@ int Dispatch(const Arguments& arguments) {
           [&](const StatusArguments& command) { return PrintStatus(command, signals); },
           [&](const ResultsArguments& command) { return PrintResults(command); },
           [&](const ClassifyArguments& command) { return Classify(command, settings); },
+          [&](const ModelInspectArguments& command) { return InspectModel(command); },
+          [&](const ModelBenchArguments& command) { return BenchModel(command, signals); },
           [&](const SettingsArguments& command) {
             return PrintSettings(command, settings, arguments.loader);
           },

@@ -13,7 +13,9 @@ class ReadmeTest(e2e.EndToEndTest):
     def setUpClass(cls):
         cls.queries = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
         cls.commands = re.findall(
-            r"\btrawl (run|producer|worker|collector|status|results|classify)\b([^\n`]*)", README
+            r"\btrawl (run|producer|worker|collector|status|results|classify|model [a-z]+)\b"
+            r"([^\n`]*)",
+            README,
         )
 
     def test_there_are_five_queries_and_each_answers_on_the_sample(self):
@@ -36,7 +38,7 @@ class ReadmeTest(e2e.EndToEndTest):
     def test_every_flag_in_the_readme_exists(self):
         self.assertGreater(len(self.commands), 8)
         for command, rest in self.commands:
-            text = e2e.trawl(command, "--help").stdout
+            text = e2e.trawl(*command.split(), "--help").stdout
             for flag in re.findall(r"(?<![-\w])--[a-z][a-z0-9-]+", rest.split("#")[0]):
                 with self.subTest(command=command, flag=flag):
                     self.assertIn(flag, text)

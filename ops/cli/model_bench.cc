@@ -1,0 +1,100 @@
+// `trawl model bench`: images/s of inference alone, a line for each batch size and number of
+// threads.
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "config/json_writer.h"
+#include "engine/compiled_graph.h"
+#include "engine/flops.h"
+#include "ops/cli/commands.h"
+#include "ops/cli/exit_code.h"
+#include "ops/cli/model_speed.h"
+#include "ops/telemetry/log.h"
+
+namespace trawl::ops {
+namespace {
+
+using engine::Model;
+
+/// Of the whole graph at the measured rate.
+double FlopsPerSecond(const Model& model, const ModelSpeed& speed) {
+  return engine::GraphFlops(model.graph().graph(), 1) * speed.images_per_second;
+}
+
+std::string JsonLine(const Model& model, const SpeedSetup& setup, const ModelSpeed& speed) {
+  const double flops = FlopsPerSecond(model, speed);
+  JsonObject json;
+  PutText(json, "model", model.package().name);
+  json["batch"] = setup.batch;
+  json["threads"] = setup.threads;
+  json["mode"] = setup.latency ? "latency" : "throughput";
+  json["isa"] = ToString(model.graph().isa());
+  json["images_per_second"] = speed.images_per_second;
+  json["images_per_second_min"] = speed.images_per_second_min;
+  json["images_per_second_max"] = speed.images_per_second_max;
+  json["milliseconds_per_run"] = 1e3 * speed.run_seconds;
+  json["gflops"] = flops / 1e9;
+  json["peak_gflops"] = speed.peak_flops / 1e9;
+  json["share_of_peak"] = flops / speed.peak_flops;
+  return Dump(json);
+}
+
+void PrintHeader(const Model& model, const ModelBenchArguments& arguments) {
+  fmt::print("{} on {}: {}\n", EscapeForTerminal(model.package().name),
+             ToString(model.graph().isa()),
+             arguments.latency ? "one session, its runs shared by all threads"
+                               : "one session a thread, each with its own batch");
+  fmt::print("{:>5}  {:>7}  {:>8}  {:>17}  {:>8}  {:>7}  {:>6}\n", "BATCH", "THREADS", "IMAGES/S",
+             "MIN–MAX", "MS/RUN", "GFLOP/S", "% PEAK");
+}
+
+void PrintLine(const Model& model, const SpeedSetup& setup, const ModelSpeed& speed) {
+  const double flops = FlopsPerSecond(model, speed);
+  fmt::print("{:>5}  {:>7}  {:>8.1f}  {:>17}  {:>8.2f}  {:>7.1f}  {:>6.1f}\n", setup.batch,
+             setup.threads, speed.images_per_second,
+             fmt::format("{:.1f}–{:.1f}", speed.images_per_second_min, speed.images_per_second_max),
+             1e3 * speed.run_seconds, flops / 1e9, 100 * flops / speed.peak_flops);
+}
+
+void Print(const Model& model, const ModelBenchArguments& arguments, const SpeedSetup& setup,
+           const ModelSpeed& speed) {
+  if (arguments.json)
+    fmt::print("{}\n", JsonLine(model, setup, speed));
+  else
+    PrintLine(model, setup, speed);
+  std::fflush(stdout);  // a line as soon as it is measured
+}
+
+std::vector<int> OneAndAllCores() {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return cores > 1 ? std::vector{1, cores} : std::vector{1};
+}
+
+}  // namespace
+
+int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals) {
+  const auto package = engine::OpenModelPackage(arguments.model);
+  if (!package) return Fail(package.error());
+  const auto model = Model::Load(*package);
+  if (!model) return Fail(model.error());
+  if (!arguments.json) PrintHeader(**model, arguments);
+  const auto all_threads = arguments.threads.empty() ? OneAndAllCores() : arguments.threads;
+  for (const int threads : all_threads) {
+    for (const int64_t batch : arguments.batches) {
+      const SpeedSetup setup{.batch = batch,
+                             .threads = threads,
+                             .latency = arguments.latency,
+                             .seconds = arguments.seconds};
+      const auto speed = MeasureSpeed(**model, setup, [&] { return signals.interrupted(); });
+      if (!speed) return Fail(speed.error());
+      Print(**model, arguments, setup, *speed);
+    }
+  }
+  return kExitDone;
+}
+
+}  // namespace trawl::ops
