@@ -51,9 +51,8 @@ bool IsHarmless(const jpeg_decompress_struct& info) {
 /// Variants that libjpeg names as such: a picture, but not one for this decoder.
 bool IsUnsupported(int error) {
   return error == JERR_BAD_PRECISION || error == JERR_SOF_UNSUPPORTED ||
-         error == JERR_ARITH_NOTIMPL || error == JERR_FRACT_SAMPLE_NOTIMPL ||
-         error == JERR_CCIR601_NOTIMPL || error == JERR_CONVERSION_NOTIMPL ||
-         error == JERR_COMPONENT_COUNT;
+         error == JERR_FRACT_SAMPLE_NOTIMPL || error == JERR_CCIR601_NOTIMPL ||
+         error == JERR_CONVERSION_NOTIMPL || error == JERR_COMPONENT_COUNT;
 }
 
 class JpegDecoder {
