@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <map>
 
+#include "engine/blocked.h"
 #include "engine/compiled_graph.h"
 #include "engine/kernels/kernel.h"
 #include "engine/limits.h"
@@ -30,11 +31,22 @@ struct BufferAssignment {
   std::vector<size_t> scratch;   // per node
 };
 
+/// As it lies in memory: blocked values are filled up to whole blocks.
 size_t ValueBytes(const Value& value, int64_t batch) {
   size_t bytes = ByteSize(value.dtype);
+  if (value.layout == Layout::kBlocked) {
+    const int64_t images = value.shape->at(0);
+    bytes *= static_cast<size_t>(IsBatch(images) ? -images * batch : images);
+    return bytes * static_cast<size_t>(BlockedImageSize(*value.shape));
+  }
   for (const int64_t dim : *value.shape)
     bytes *= static_cast<size_t>(IsBatch(dim) ? -dim * batch : dim);
   return bytes;
+}
+
+/// TensorView::image_stride.
+int64_t ImageStride(const Value& value) {
+  return value.layout == Layout::kBlocked ? BlockedImageSize(*value.shape) : 0;
 }
 
 /// The last node that reads each value; node_count for outputs, which outlive the run.
@@ -63,8 +75,9 @@ size_t InPlaceBuffer(const CompiledGraph& compiled, size_t i, const std::vector<
   const bool dies = last_reader[static_cast<size_t>(input)] == static_cast<int>(i);
   // Read twice, it would be overwritten under the other reader's eyes.
   const bool read_once = std::count(node.inputs.begin(), node.inputs.end(), input) == 1;
+  const Value &from = graph.value(input), &to = graph.value(node.outputs[0]);
   const bool same_size =
-      ValueBytes(graph.value(input), batch) == ValueBytes(graph.value(node.outputs[0]), batch);
+      from.layout == to.layout && ValueBytes(from, batch) == ValueBytes(to, batch);
   return buffer != kNoBuffer && dies && read_once && same_size ? buffer : kNoBuffer;
 }
 
@@ -149,7 +162,8 @@ Binding Execution::State::Bind(int64_t batch) const {
       }
       const Value& value = graph.value(id);
       reads.push_back({value.dtype, binding.shapes[static_cast<size_t>(id)],
-                       value.constant ? value.constant->bytes() : AddressOf(id)});
+                       value.constant ? value.constant->bytes() : AddressOf(id),
+                       ImageStride(value)});
     }
     auto& writes = binding.outputs.emplace_back();
     for (const ValueId id : node.outputs) {
@@ -157,8 +171,9 @@ Binding Execution::State::Bind(int64_t batch) const {
         writes.push_back({});
         continue;
       }
-      writes.push_back(
-          {graph.value(id).dtype, binding.shapes[static_cast<size_t>(id)], AddressOf(id)});
+      const Value& value = graph.value(id);
+      writes.push_back({value.dtype, binding.shapes[static_cast<size_t>(id)], AddressOf(id),
+                        ImageStride(value)});
     }
     binding.scratch.push_back(AddressOf(assignment.scratch[i]));
   }

@@ -6,25 +6,12 @@
 
 #include "config/status.h"
 #include "engine/graph.h"
+#include "engine/simd/activation.h"
 
 namespace trawl::engine {
 
-enum class ActivationKind {
-  kNone,
-  kRelu,
-  kClip,
-  kLeakyRelu,
-  kSigmoid,
-  kTanh,
-  kHardSigmoid,
-  kHardSwish
-};
-
-struct Activation {
-  ActivationKind kind = ActivationKind::kNone;
-  float alpha = 0;  // kClip: the least value; kLeakyRelu: the slope; kHardSigmoid: the slope
-  float beta = 0;   // kClip: the greatest value; kHardSigmoid: the offset
-};
+using simd::Activation;
+using simd::ActivationKind;
 
 /// The activation that `node` (Relu, Clip with constant bounds, …) is; nullopt when it is none that
 /// can be fused.

@@ -18,7 +18,8 @@ const Registry& Kernels() {
          {ReferenceElementwiseKernels(), ReferenceWindowKernels(), ReferenceMatMulKernels(),
           ReferenceNormalizeKernels(), ReferenceReduceKernels(), ReferenceReshapeKernels(),
           ReferenceMovementKernels(), ReferenceQuantizeKernels(), ConvKernels(), DepthwiseKernels(),
-          MatMulKernels(), PoolKernels(), ElementwiseKernels()}) {
+          MatMulKernels(), PoolKernels(), ElementwiseKernels(), ReorderKernels(),
+          BlockedDepthwiseKernels(), BlockedPoolKernels()}) {
       for (const KernelDef& def : table) kernels[def.op].push_back(&def);
     }
     for (auto& [op, defs] : kernels) {

@@ -24,4 +24,9 @@ std::span<const KernelDef> MatMulKernels();
 std::span<const KernelDef> PoolKernels();
 std::span<const KernelDef> ElementwiseKernels();
 
+// Fast ones on blocked values.
+std::span<const KernelDef> ReorderKernels();
+std::span<const KernelDef> BlockedDepthwiseKernels();
+std::span<const KernelDef> BlockedPoolKernels();
+
 }  // namespace trawl::engine

@@ -175,6 +175,11 @@ Status InferConstantOfShape(InferContext& c) {
   return OkStatus();
 }
 
+Status InferReorder(InferContext& c) {
+  TRAWL_TRY(c.RequireDType(0, {DType::kF32}));
+  return c.SetOutput(0, DType::kF32, c.shape(0));
+}
+
 constexpr OpDef kOps[] = {
     {.name = "Concat", .max_inputs = kVariadic, .attributes = "axis", .infer = InferConcat},
     {.name = "Split",
@@ -192,6 +197,8 @@ constexpr OpDef kOps[] = {
     {.name = "Transpose", .attributes = "perm", .infer = InferTranspose},
     {.name = "Expand", .min_inputs = 2, .max_inputs = 2, .infer = InferExpand},
     {.name = "ConstantOfShape", .attributes = "value", .infer = InferConstantOfShape},
+    // The same numbers in the other layout: which one is said by the values (Value::layout).
+    {.name = "Reorder", .infer = InferReorder, .internal = true},
 };
 
 }  // namespace

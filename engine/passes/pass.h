@@ -44,5 +44,8 @@ Result<int> EliminateIdentities(Graph& graph, const ContentsTable& contents);
 Result<int> FoldBatchNorm(Graph& graph, const ContentsTable& contents);
 /// Residual add and activation behind a Conv (activation behind a Gemm) become part of it.
 Result<int> FuseEpilogues(Graph& graph, const ContentsTable& contents);
+/// Convolutions, and what can follow them, work on values in Layout::kBlocked; Reorder nodes stand
+/// where layouts meet.
+Result<int> BlockChannels(Graph& graph, const ContentsTable& contents);
 
 }  // namespace trawl::engine

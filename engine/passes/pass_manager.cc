@@ -13,12 +13,17 @@ struct Pass {
   std::string_view name;
   bool required;  // the graph does not run without it, or not at every batch
   Result<int> (*run)(Graph&, const ContentsTable&);
+  bool for_fast_kernels = false;  // means nothing to the reference kernels
 };
 
 constexpr Pass kPasses[] = {
-    {"resolve_shapes", true, ResolveShapes},   {"fuse_quantization", false, FuseQuantization},
-    {"fold_constants", false, FoldConstants},  {"eliminate_identities", false, EliminateIdentities},
-    {"fold_batch_norm", false, FoldBatchNorm}, {"fuse_epilogues", false, FuseEpilogues},
+    {"resolve_shapes", true, ResolveShapes},
+    {"fuse_quantization", false, FuseQuantization},
+    {"fold_constants", false, FoldConstants},
+    {"eliminate_identities", false, EliminateIdentities},
+    {"fold_batch_norm", false, FoldBatchNorm},
+    {"fuse_epilogues", false, FuseEpilogues},
+    {"block_channels", false, BlockChannels, /*for_fast_kernels=*/true},
 };
 
 Status CheckNames(const std::vector<std::string>& disabled) {
@@ -59,8 +64,9 @@ Result<ContentsTable> RunPasses(Graph& graph, const CompileOptions& options,
   for (const Pass& pass : kPasses) {
     const auto& disabled = options.disabled_passes;
     PassReport report{std::string(pass.name), true, 0, 0};
-    report.enabled =
-        pass.required || std::find(disabled.begin(), disabled.end(), pass.name) == disabled.end();
+    report.enabled = (pass.required ||
+                      std::find(disabled.begin(), disabled.end(), pass.name) == disabled.end()) &&
+                     !(pass.for_fast_kernels && options.reference_kernels);
     if (report.enabled) {
       const auto start = std::chrono::steady_clock::now();
       auto changes = RunPass(pass, graph, contents);

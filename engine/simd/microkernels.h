@@ -4,14 +4,18 @@
 // the business of engine/kernels.
 
 #include "engine/simd/block.h"
+#include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
 #include "engine/simd/isa.h"
+#include "engine/simd/window.h"
 
 namespace trawl::engine::simd {
 
 struct Microkernels {
   Isa isa = Isa::kPortable;
+  ElementwiseMicrokernels elementwise;
   GemmMicrokernels gemm;
+  WindowMicrokernels window;
 };
 
 /// `isa` must be one of SupportedIsas().

@@ -18,7 +18,8 @@ using testing::Ints;
 using testing::IntsAttribute;
 using testing::RandomTensor;
 
-std::vector<std::string> Ops(const Graph& graph, const CompileOptions& options = {}) {
+std::vector<std::string> Ops(const Graph& graph, CompileOptions options = {}) {
+  options.reference_kernels = true;
   const auto compiled = CompiledGraph::Compile(graph, options);
   EXPECT_TRUE(compiled.has_value()) << (compiled ? "" : compiled.error().message());
   std::vector<std::string> ops;

@@ -1,0 +1,136 @@
+// Depthwise convolution of blocked values: each channel with a window of its own, so that a
+// register of channels is multiplied by a register of weights.
+#include <cmath>
+#include <limits>
+
+#include "engine/kernels/activation.h"
+#include "engine/kernels/blocked_tasks.h"
+#include "engine/kernels/packed_channels.h"
+#include "engine/kernels/row_window.h"
+#include "engine/kernels/tables.h"
+#include "engine/kernels/window_runs.h"
+
+namespace trawl::engine {
+namespace {
+
+using simd::kBlock;
+
+/// [blocks][taps][kBlock] of weights [C, 1, kernel].
+Tensor PackWeights(const Tensor& weights, int64_t taps) {
+  const int64_t channels = weights.shape()[0];
+  Tensor packed(DType::kF32, {BlockCount(channels), taps, kBlock});
+  const auto from = weights.data<float>();
+  const auto to = packed.mutable_data<float>();
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t t = 0; t < taps; ++t) {
+      to[static_cast<size_t>((c / kBlock * taps + t) * kBlock + c % kBlock)] =
+          from[static_cast<size_t>(c * taps + t)];
+    }
+  }
+  return packed;
+}
+
+class BlockedDepthwiseConv final : public Kernel {
+ public:
+  BlockedDepthwiseConv(const NodeView& node, const Window& window, Activation activation,
+                       const simd::Microkernels& microkernels)
+      : runs_(window),
+        activation_(activation),
+        microkernels_(microkernels),
+        weights_(PackWeights(*node.constant(1), window.KernelSize())),
+        bias_(PackChannels(node, 2, node.shape(1)[0], 0)),
+        scale_(PackChannels(node, 4, node.shape(1)[0], 1)),
+        has_residual_(node.HasInput(3)) {}
+
+  int InPlaceInput() const override { return has_residual_ ? 3 : -1; }
+
+  Status Run(const KernelCall& call) const override {
+    constexpr float kInfinite = std::numeric_limits<float>::infinity();
+    const bool clips = activation_.kind == ActivationKind::kClip;
+    const bool bounded = clips || activation_.kind == ActivationKind::kRelu;
+    const Bounds bounds{!bounded ? -kInfinite
+                        : clips  ? activation_.alpha
+                                 : 0,
+                        clips ? activation_.beta : kInfinite};
+    ForEachBlockTask(call, [&](const BlockTask& task) {
+      for (int64_t row = task.first_row; row < task.last_row; ++row) {
+        ConvolveRow(call, task, row, bounds);
+      }
+      if (bounded || activation_.kind == ActivationKind::kNone) return;
+      const int64_t width = runs_.window().output[2];
+      float* y = task.In(call.outputs[0]) + task.first_row * width * kBlock;
+      microkernels_.elementwise.activate(activation_, y, y,
+                                         (task.last_row - task.first_row) * width);
+    });
+    return OkStatus();
+  }
+
+ private:
+  struct Bounds {
+    float low, high;
+  };
+
+  void ConvolveRow(const KernelCall& call, const BlockTask& task, int64_t row,
+                   const Bounds& bounds) const {
+    const Window& w = runs_.window();
+    float* y = task.In(call.outputs[0]);
+    const float* residual = has_residual_ ? task.In(call.inputs[3]) : nullptr;
+    const float* weights = weights_.data<float>().data() + task.block * w.KernelSize() * kBlock;
+    const int64_t channel = task.block * kBlock;
+    runs_.ForEach(task.In(call.inputs[0]), y, row,
+                  [&](const simd::WindowRun& run, TapRange rows, TapRange columns, int64_t) {
+                    const int64_t tap = rows.first * w.kernel[2] + columns.first;
+                    microkernels_.window.depthwise(
+                        run, {.weights = weights + tap * kBlock,
+                              .weights_row = w.kernel[2] * kBlock,
+                              .bias = bias_.data<float>().data() + channel,
+                              .scale = scale_.data<float>().data() + channel,
+                              .residual = residual ? residual + (run.y - y) : nullptr,
+                              .low = bounds.low,
+                              .high = bounds.high});
+                  });
+  }
+
+  WindowRuns runs_;
+  Activation activation_;
+  const simd::Microkernels& microkernels_;
+  Tensor weights_, bias_, scale_;
+  bool has_residual_;
+};
+
+std::string WhyNot(const NodeView& node) {
+  const auto window = ConvWindow(node.graph(), node.node());
+  if (!window) return window.error().message();
+  if (!IsPlanar(*window)) return "three spatial dimensions";
+  const int64_t channels = node.shape(0)[1];
+  const Tensor* weights = node.constant(1);
+  if (node.attributes().Int("group", 1).value_or(1) != channels) return "not depthwise";
+  if (weights == nullptr) return "the weights are computed";
+  if (weights->shape()[0] != channels) return "several outputs per channel";
+  return CanPackChannels(node, 2, channels) && CanPackChannels(node, 4, channels)
+             ? ""
+             : "the bias is computed";
+}
+
+KernelResult MakeConv(const NodeView& node, const simd::Microkernels& microkernels) {
+  TRAWL_ASSIGN(const Window window, ConvWindow(node.graph(), node.node()));
+  TRAWL_ASSIGN(const Activation activation, GetActivation(node.attributes()));
+  return std::make_unique<BlockedDepthwiseConv>(node, window, activation, microkernels);
+}
+
+constexpr KernelDef DefFor(std::string_view op) {
+  return {.name = "f32_conv_depthwise_blocked",
+          .op = op,
+          .rank = 4,
+          .why_not = WhyNot,
+          .make_simd = MakeConv,
+          .layout = Layout::kBlocked};
+}
+
+constexpr KernelDef kKernels[] = {DefFor("Conv"), DefFor("FusedConv")};
+
+}  // namespace
+
+std::span<const KernelDef> BlockedDepthwiseKernels() { return kKernels; }
+
+}  // namespace trawl::engine

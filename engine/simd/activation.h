@@ -1,0 +1,24 @@
+#pragma once
+// The activations that a convolution or a product can apply to its result: which there are, and
+// their parameters.
+
+namespace trawl::engine::simd {
+
+enum class ActivationKind {
+  kNone,
+  kRelu,
+  kClip,
+  kLeakyRelu,
+  kSigmoid,
+  kTanh,
+  kHardSigmoid,
+  kHardSwish
+};
+
+struct Activation {
+  ActivationKind kind = ActivationKind::kNone;
+  float alpha = 0;  // kClip: the least value; kLeakyRelu: the slope; kHardSigmoid: the slope
+  float beta = 0;   // kClip: the greatest value; kHardSigmoid: the offset
+};
+
+}  // namespace trawl::engine::simd
