@@ -11,6 +11,7 @@ std::vector<TopicSpec> TopicSpecs(const Settings& settings) {
       {WorkTopic(settings.queue), settings.work_partitions, settings.replication, false,
        retention_ms},
       {kResultsTopic, settings.results_partitions, settings.replication, false, retention_ms},
+      {kAttemptsTopic, 1, settings.replication, /*compacted=*/true, -1},
   };
 }
 

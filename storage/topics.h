@@ -12,6 +12,8 @@ namespace trawl::storage {
 
 inline constexpr const char* kJobsTopic = "trawl.jobs";
 inline constexpr const char* kResultsTopic = "trawl.results";
+/// Which worker holds which partition, and what killed those before it. For workers alone.
+inline constexpr const char* kAttemptsTopic = "trawl.attempts";
 
 /// "trawl.work.<queue>".
 std::string WorkTopic(const std::string& queue);

@@ -26,8 +26,14 @@ DispatchStage::DispatchStage(storage::ObjectStore& objects, ModelCache& models,
   CHECK(fetched.capacity() >= budget.slots.capacity());
 }
 
-void DispatchStage::Run(const std::shared_ptr<BatchInFlight>& batch, std::stop_token stop) {
-  std::vector<WorkItem> items = ItemsOf(batch);
+void DispatchStage::Run(const DispatchOrder& order, std::stop_token stop) {
+  const std::shared_ptr<BatchInFlight>& batch = order.batch;
+  std::vector<WorkItem> items;
+  if (order.only) {
+    items.emplace_back(batch, *order.only);
+  } else {
+    items = ItemsOf(batch);
+  }
   if (batch->cancelled().stop_requested()) return;
   const auto model = models_.Get(batch->work().spec.model);
   for (WorkItem& item : items) {

@@ -2,8 +2,11 @@
 // From a work message to downloads: loads the model if need be, then starts a download per object
 // as soon as slots and bytes allow. One thread: it may wait, which the log thread must not.
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <stop_token>
+#include <vector>
 
 #include "storage/object_store/object_store.h"
 #include "worker/bounded_queue.h"
@@ -13,6 +16,12 @@
 #include "worker/work_item.h"
 
 namespace trawl::worker {
+
+/// What to start: all of a batch, or one object of it.
+struct DispatchOrder {
+  std::shared_ptr<BatchInFlight> batch;
+  std::optional<uint32_t> only{};
+};
 
 /// An object's bytes, and the budgets that they hold.
 struct FetchedObject {
@@ -37,8 +46,8 @@ class DispatchStage {
   DispatchStage(storage::ObjectStore& objects, ModelCache& models, DownloadBudget& budget,
                 BoundedQueue<FetchedObject>& fetched, StageTimes& times);
 
-  /// Returns when the download of each object has been started, or `stop` is requested.
-  void Run(const std::shared_ptr<BatchInFlight>& batch, std::stop_token stop);
+  /// Returns when the download of each object ordered has been started, or `stop` is requested.
+  void Run(const DispatchOrder& order, std::stop_token stop);
 
   /// Returns when no download is under way. Decoders may still hold slots and bytes.
   void WaitForDownloads() { downloads_.WaitUntilIdle(); }

@@ -1,6 +1,7 @@
 #include "worker/infer_stage.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "worker/limits.h"
@@ -26,17 +27,29 @@ void InferStage::Run(std::vector<PreparedImage> batch) {
   std::erase_if(batch, [](const PreparedImage& image) { return image.item.cancelled(); });
   if (batch.empty()) return;
   const BusyScope busy(times_.infer);
+  RunSome(batch);
+}
+
+void InferStage::RunSome(std::span<PreparedImage> batch) {
+  const auto began = std::chrono::steady_clock::now();
   const Status scored = Score(batch);
-  const double share_ms = busy.elapsed_ms() / static_cast<double>(batch.size());
+  const std::chrono::duration<double, std::milli> elapsed =
+      std::chrono::steady_clock::now() - began;
+  const double share_ms = elapsed.count() / static_cast<double>(batch.size());
+  for (PreparedImage& image : batch) image.item.timings().infer_ms += share_ms;
+  if (scored.ok()) return EndWithScores(batch);
+  if (batch.size() == 1)
+    return batch.front().item.Fail({ObjectErrorCode::kModelError, scored.message(), 1});
+  const size_t half = batch.size() / 2;
+  RunSome(batch.first(half));
+  RunSome(batch.subspan(half));
+}
+
+void InferStage::EndWithScores(std::span<PreparedImage> batch) {
   const engine::Model& model = *batch.front().model;
   const auto classes = static_cast<size_t>(model.classes());
   for (size_t i = 0; i < batch.size(); ++i) {
     WorkItem& item = batch[i].item;
-    item.timings().infer_ms = share_ms;
-    if (!scored.ok()) {
-      item.Fail({ObjectErrorCode::kModelError, scored.message(), 1});
-      continue;
-    }
     auto predictions = Classify(std::span(probabilities_).subspan(i * classes, classes),
                                 item.work().spec.top_k, model.package().labels);
     if (predictions) {
@@ -47,7 +60,7 @@ void InferStage::Run(std::vector<PreparedImage> batch) {
   }
 }
 
-Status InferStage::Score(const std::vector<PreparedImage>& batch) {
+Status InferStage::Score(std::span<const PreparedImage> batch) {
   TRAWL_ASSIGN(engine::Session* const session, SessionFor(batch.front().model));
   images_.clear();
   for (const PreparedImage& image : batch)

@@ -31,8 +31,11 @@ class InferStage {
   };
 
   Result<engine::Session*> SessionFor(const std::shared_ptr<const engine::Model>& model);
+  /// As Run. A batch that fails as a whole is halved until it is known which image it was.
+  void RunSome(std::span<PreparedImage> batch);
   /// Fills probabilities_, [n, classes].
-  Status Score(const std::vector<PreparedImage>& batch);
+  Status Score(std::span<const PreparedImage> batch);
+  void EndWithScores(std::span<PreparedImage> batch);
 
   const size_t batch_size_;
   StageTimes& times_;

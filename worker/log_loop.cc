@@ -40,6 +40,11 @@ Status CheckKeys(const WorkBatch& batch) {
   return OkStatus();
 }
 
+/// Work that failed with it can be done again.
+bool IsPassing(Code code) {
+  return code == Code::kAborted || code == Code::kUnavailable || code == Code::kDeadlineExceeded;
+}
+
 Result<WorkBatch> DecodeChecked(const std::string& value) {
   TRAWL_ASSIGN(WorkBatch batch, DecodeWorkBatch(value));
   TRAWL_TRY(CheckKeys(batch));
@@ -56,7 +61,8 @@ LogLoop::LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipel
       limits_(limits),
       topic_(storage::WorkTopic(options.settings.queue)),
       pipeline_(pipeline),
-      stop_(std::move(stop)) {}
+      stop_(std::move(stop)),
+      attempts_(options.log, options.settings.group) {}
 
 Status LogLoop::Run() {
   TRAWL_ASSIGN(auto producer, options_.log.OpenProducer(options_.transactional_id));
@@ -76,7 +82,8 @@ Status LogLoop::Loop() {
     if (stop_.abort.stop_requested()) return Error(Code::kCancelled, "worker stopped at once");
     if (rewind_pending_) TRAWL_TRY(Rewind());
     TRAWL_TRY(PollOnce());
-    Submit();
+    TRAWL_TRY(ClaimNew());
+    TRAWL_TRY(Submit());
     Settle();
     if (CommitDue()) {
       const Status committed =
@@ -170,18 +177,108 @@ bool LogLoop::Track(const Batch& batch) {
   return true;
 }
 
-void LogLoop::Submit() {
-  while (!backlog_.empty() && pipeline_.TrySubmit(backlog_.front())) backlog_.pop_front();
+Status LogLoop::ClaimNew() {
+  if (unclaimed_.empty() || rewind_pending_) return OkStatus();
+  const Status claimed = attempts_.Claim(
+      std::vector<storage::TopicPartition>(unclaimed_.begin(), unclaimed_.end()), *publisher_);
+  if (claimed.ok()) {
+    unclaimed_.clear();
+    return OkStatus();
+  }
+  if (!IsPassing(claimed.code())) return Annotate(claimed, "claiming partitions of {}", topic_);
+  Log(LogLevel::kWarn, "partitions cannot be claimed yet", {{"reason", claimed.message()}});
+  clock_.SleepFor(kRetryPause, stop_.abort);
+  return OkStatus();
+}
+
+Status LogLoop::Submit() {
+  if (rewind_pending_ || !unclaimed_.empty() || survivor_) return OkStatus();
+  if (isolation_) return ContinueIsolation();
+  while (!backlog_.empty()) {
+    const Origin& origin = backlog_.front()->origin();
+    if (attempts_.Suspects(origin.at, origin.offset))
+      return running_.empty() ? Isolate() : OkStatus();
+    if (!pipeline_.TrySubmit({backlog_.front()})) break;
+    running_.insert(backlog_.front().get());
+    backlog_.pop_front();
+  }
+  return OkStatus();
+}
+
+Status LogLoop::Isolate() {
+  const Batch batch = backlog_.front();
+  const Origin& origin = batch->origin();
+  const bool split = attempts_.MustSplit(origin.at, origin.offset);
+  if (!split) {
+    TRAWL_ASSIGN(const bool announced, Announce(origin, std::nullopt));
+    if (!announced) return OkStatus();
+    CHECK(pipeline_.TrySubmit({batch}));  // it is empty
+  }
+  running_.insert(batch.get());
+  backlog_.pop_front();
+  isolation_ = Isolation{batch, split, 0, attempts_.Condemned(origin.at, origin.offset)};
+  return ContinueIsolation();
+}
+
+Status LogLoop::ContinueIsolation() {
+  if (!isolation_->split) return OkStatus();
+  const size_t objects = ObjectsOf(isolation_->batch);
+  // While all that have been started have ended.
+  while (isolation_->next < objects &&
+         isolation_->batch->unfinished() == objects - isolation_->next && !rewind_pending_) {
+    TRAWL_TRY(RunNextAlone());
+  }
+  return OkStatus();
+}
+
+Status LogLoop::RunNextAlone() {
+  const Batch& batch = isolation_->batch;
+  const uint32_t index = isolation_->next;
+  if (isolation_->condemned.contains(index)) {
+    Log(LogLevel::kError, "an object is given up: it killed its worker",
+        {{"job", batch->work().job_id}, {"key", batch->work().objects[index].key}});
+    WorkItem(batch, index)
+        .Fail({ObjectErrorCode::kInternal,
+               fmt::format("its worker died {} times while it worked on this", Attempts::kTries),
+               Attempts::kTries});
+  } else {
+    TRAWL_ASSIGN(const bool announced, Announce(batch->origin(), index));
+    if (!announced) return OkStatus();
+    CHECK(pipeline_.TrySubmit({batch, index}));  // it is empty
+  }
+  ++isolation_->next;
+  return OkStatus();
+}
+
+Result<bool> LogLoop::Announce(const Origin& origin, std::optional<uint32_t> index) {
+  const Status started = attempts_.Start(origin.at, origin.offset, index, *publisher_);
+  if (started.ok()) return true;
+  if (!IsPassing(started.code())) return Annotate(started, "announcing work of {}", topic_);
+  Log(LogLevel::kWarn, "work cannot be announced yet", {{"reason", started.message()}});
+  rewind_pending_ = true;
+  return false;
+}
+
+void LogLoop::EndIsolation() {
+  const Isolation ended = *std::exchange(isolation_, std::nullopt);
+  if (!ended.split) return;
+  // What was never started ends here, as dropped.
+  for (uint32_t index = ended.next; index < ObjectsOf(ended.batch); ++index)
+    WorkItem(ended.batch, index);
 }
 
 void LogLoop::Settle() {
   for (const Batch& batch : pipeline_.finished().TakeAll()) {
     const Origin& origin = batch->origin();
+    running_.erase(batch.get());
+    const bool alone = isolation_ && isolation_->batch == batch;
+    if (alone) isolation_.reset();
     if (!tracker_.Finish(origin.at, origin.epoch, origin.offset)) {
       in_flight_objects_ -= ObjectsOf(batch);
       continue;
     }
     CHECK(batch->complete());  // items are dropped only from batches that nobody tracks
+    if (alone) survivor_ = origin;
     if (finished_objects_ == 0) finished_since_ = clock_.Now();
     finished_objects_ += ObjectsOf(batch);
   }
@@ -189,6 +286,7 @@ void LogLoop::Settle() {
 
 bool LogLoop::CommitDue() const {
   if (finished_objects_ == 0) return false;
+  if (survivor_) return true;
   if (finished_objects_ >= static_cast<size_t>(options_.settings.commit_results)) return true;
   // Nothing left to wait for.
   if (finished_objects_ == in_flight_objects_ && !received_) return true;
@@ -206,8 +304,7 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
   const BusyScope busy(pipeline_.times().publish);
   const auto report = publisher_->Commit(ready, *consumer_);
   if (!report) {
-    const Code code = report.error().code();
-    if (code != Code::kAborted && code != Code::kUnavailable) return report.error();
+    if (!IsPassing(report.error().code())) return report.error();
     ++stats_.aborted_transactions;
     ++aborts_in_a_row_;
     Log(LogLevel::kWarn, "transaction aborted", {{"reason", report.error().message()}});
@@ -216,6 +313,11 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
   // Nobody else reads work. Not trimmed, it only takes room.
   if (const Status trimmed = options_.log.Trim(ready.offsets); !trimmed.ok())
     Log(LogLevel::kWarn, "work that is done stays in the log", {{"reason", trimmed.message()}});
+  for (const storage::TopicOffset& next : ready.offsets) {
+    if (!survivor_ || next.at != survivor_->at || next.offset <= survivor_->offset) continue;
+    attempts_.Survived(survivor_->at, survivor_->offset);
+    survivor_.reset();
+  }
   aborts_in_a_row_ = 0;
   ++stats_.transactions;
   stats_.batches += report->batches;
@@ -268,6 +370,7 @@ void LogLoop::OnAssigned(std::span<const storage::TopicPartition> partitions) {
   for (const storage::TopicPartition& at : partitions) {
     assigned_.insert(at);
     tracker_.Begin(at);
+    unclaimed_.insert(at);
   }
   flow_stale_ = true;
 }
@@ -281,16 +384,30 @@ void LogLoop::OnRevoked(std::span<const storage::TopicPartition> partitions) {
     // Not committed: somebody else will do it again.
     if (!committed.ok() && committed.code() != Code::kAborted) callback_failure_ = committed;
   }
+  Release(partitions);
+  for (const storage::TopicPartition& at : partitions) unclaimed_.erase(at);
   for (const storage::TopicPartition& at : partitions) Forget(at);
 }
 
 void LogLoop::OnLost(std::span<const storage::TopicPartition> partitions) {
   Log(LogLevel::kWarn, "partitions lost", {{"topic", topic_}, {"count", partitions.size()}});
-  for (const storage::TopicPartition& at : partitions) Forget(at);
+  for (const storage::TopicPartition& at : partitions) {
+    Forget(at);
+    unclaimed_.erase(at);
+  }
+  attempts_.Forget(partitions);
+}
+
+void LogLoop::Release(std::span<const storage::TopicPartition> partitions) {
+  if (abandoned_ || !callback_failure_.ok()) return;
+  // Unreleased, they only make the next owner start with care.
+  if (const Status released = attempts_.Release(partitions, *publisher_); !released.ok())
+    Log(LogLevel::kWarn, "partitions are not released", {{"reason", released.message()}});
 }
 
 void LogLoop::Forget(const storage::TopicPartition& at) {
   assigned_.erase(at);
+  if (survivor_ && survivor_->at == at) survivor_.reset();
   for (const BatchTracker::Entry& entry : tracker_.End(at)) {
     if (entry.finished) {
       in_flight_objects_ -= ObjectsOf(entry.batch);
@@ -299,6 +416,7 @@ void LogLoop::Forget(const storage::TopicPartition& at) {
       entry.batch->Cancel();
     }
   }
+  if (isolation_ && isolation_->batch->cancelled().stop_requested()) EndIsolation();
   std::erase_if(backlog_, [this](const Batch& batch) {
     if (!batch->cancelled().stop_requested()) return false;
     in_flight_objects_ -= ObjectsOf(batch);

@@ -15,6 +15,7 @@
 #include "config/clock.h"
 #include "config/stop.h"
 #include "storage/message_log/message_log.h"
+#include "worker/attempts.h"
 #include "worker/limits.h"
 #include "worker/pipeline.h"
 #include "worker/publisher.h"
@@ -53,7 +54,17 @@ class LogLoop final : public storage::RebalanceListener {
   void AcceptMalformed(const storage::LogRecord& record, const Status& why);
   /// Tracks it; false when its delivery does not count.
   bool Track(const Batch& batch);
-  void Submit();
+  /// Reads what befell the earlier owners of new partitions. Until it has, nothing is submitted.
+  Status ClaimNew();
+  Status Submit();
+  /// The first of the backlog runs alone, for it may be what killed an earlier worker.
+  Status Isolate();
+  Status ContinueIsolation();
+  /// The next object of the isolated message, or its failure when it is condemned.
+  Status RunNextAlone();
+  /// Says in the log what is about to run. False: the log did not take it, so it must not run now.
+  Result<bool> Announce(const Origin& origin, std::optional<uint32_t> index);
+  void EndIsolation();
   /// Takes in what the pipeline has finished.
   void Settle();
   bool CommitDue() const;
@@ -64,6 +75,7 @@ class LogLoop final : public storage::RebalanceListener {
   Status Rewind();
   /// Pauses or resumes intake.
   Status UpdateFlow();
+  void Release(std::span<const storage::TopicPartition> partitions);
   void Forget(const storage::TopicPartition& at);
   void ForgetAll();
   void Report(bool force);
@@ -78,7 +90,21 @@ class LogLoop final : public storage::RebalanceListener {
 
   BatchTracker tracker_;
   std::set<storage::TopicPartition> assigned_;
-  std::deque<Batch> backlog_;  // tracked, not yet taken by the pipeline
+  std::deque<Batch> backlog_;               // tracked, not yet taken by the pipeline
+  std::set<const BatchInFlight*> running_;  // what the pipeline has
+
+  /// A message that runs alone; `next`: its first object that has not been started, when split.
+  struct Isolation {
+    Batch batch;
+    bool split = false;
+    uint32_t next = 0;
+    std::set<uint32_t> condemned;
+  };
+  Attempts attempts_;
+  std::set<storage::TopicPartition> unclaimed_;
+  std::optional<Isolation> isolation_;
+  std::optional<Origin> survivor_;  // it ran alone and lived, but is not committed yet
+
   // Accepted; not yet committed or, once unwanted, not yet given back by the pipeline.
   size_t in_flight_objects_ = 0;
   size_t finished_objects_ = 0;  // of these: in finished batches that are still wanted

@@ -38,7 +38,7 @@ Pipeline::~Pipeline() {
 
 void Pipeline::Dispatch() noexcept {
   const std::stop_token stop = abort_.get_token();
-  while (const auto batch = accepted_.Pop(stop)) dispatch_.Run(*batch, stop);
+  while (const auto order = accepted_.Pop(stop)) dispatch_.Run(*order, stop);
 }
 
 void Pipeline::DecodeAll() noexcept {

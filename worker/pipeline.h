@@ -31,8 +31,8 @@ class Pipeline {
   /// cancelled are finished first, unless Abort was called.
   ~Pipeline();
 
-  /// False, and `batch` untouched, when the dispatcher has enough to do: offer it again later.
-  bool TrySubmit(std::shared_ptr<BatchInFlight>& batch) { return accepted_.TryPush(batch); }
+  /// False when the dispatcher has enough to do: offer it again later.
+  bool TrySubmit(DispatchOrder order) { return accepted_.TryPush(order); }
   FinishedBatches& finished() { return finished_; }
   const StageTimes& times() const { return times_; }
   StageTimes& times() { return times_; }
@@ -50,7 +50,7 @@ class Pipeline {
   StageTimes times_;
   FinishedBatches finished_;
   DownloadBudget budget_;  // before `fetched_`, whose objects hold shares of it
-  BoundedQueue<std::shared_ptr<BatchInFlight>> accepted_;
+  BoundedQueue<DispatchOrder> accepted_;
   BoundedQueue<FetchedObject> fetched_;
   Batcher batcher_;
   ModelCache models_;

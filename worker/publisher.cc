@@ -38,6 +38,12 @@ bool ShrinkLargest(std::vector<ResultRecord>& records, storage::Transaction& tra
 
 }  // namespace
 
+Status Publisher::Put(std::vector<storage::OutgoingRecord> records) {
+  storage::Transaction transaction;
+  transaction.records = std::move(records);
+  return producer_->Commit(transaction);
+}
+
 Result<PublishReport> Publisher::Commit(const BatchTracker::Ready& ready,
                                         storage::LogConsumer& consumer) {
   PublishReport report;

@@ -28,6 +28,9 @@ class Publisher {
   /// that one object cannot hold up its partition. Errors: as TransactionalProducer::Commit.
   Result<PublishReport> Commit(const BatchTracker::Ready& ready, storage::LogConsumer& consumer);
 
+  /// Records without offsets, in a transaction of their own. Errors: as Commit.
+  Status Put(std::vector<storage::OutgoingRecord> records);
+
  private:
   const std::unique_ptr<storage::TransactionalProducer> producer_;
 };

@@ -49,6 +49,9 @@ class BatchInFlight {
   void Cancel() { cancel_.request_stop(); }
   std::stop_token cancelled() const { return cancel_.get_token(); }
 
+  /// Objects that have not ended. Thread-safe.
+  size_t unfinished() const { return unfinished_.load(std::memory_order_acquire); }
+
   /// True when no item was dropped. Call once finished.
   bool complete() const { return !dropped_; }
   /// In the order of the objects. Call once, when finished and complete.

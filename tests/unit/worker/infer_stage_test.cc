@@ -1,11 +1,14 @@
-// Goal: scores become named predictions, or an error when they are no numbers. Method: chosen
-// scores.
+// Goal: scores become named predictions, or an error when they are no numbers; an image that fails
+// its batch fails alone. Method: chosen scores; an image of the wrong size.
 
 #include "worker/infer_stage.h"
 
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <memory>
+
+#include "engine/model_package.h"
 
 namespace trawl::worker {
 namespace {
@@ -30,6 +33,30 @@ TEST(Classify, RefusesScoresThatAreNoNumbers) {
     ASSERT_FALSE(best);
     EXPECT_EQ(best.error().code, ObjectErrorCode::kModelError);
   }
+}
+
+TEST(InferStage, ABatchThatFailsAsAWholeIsHalvedToTheImage) {
+  const auto package = engine::OpenModelPackage(TRAWL_SOURCE_DIR "/ops/sample/model-onnx");
+  ASSERT_TRUE(package);
+  const auto model = engine::Model::Load(*package);
+  ASSERT_TRUE(model);
+  FinishedBatches finished;
+  WorkBatch work;
+  work.objects.resize(7);
+  const auto batch = std::make_shared<BatchInFlight>(work, Origin(), "worker", finished);
+  std::vector<PreparedImage> images;
+  for (WorkItem& item : ItemsOf(batch)) {
+    const bool wrong = images.size() == 4;
+    images.push_back({std::move(item), *model,
+                      std::vector<float>((*model)->input_size() - (wrong ? 1 : 0), 0.5F)});
+  }
+  StageTimes times;
+  InferStage(8, times).Run(std::move(images));
+  ASSERT_EQ(finished.TakeAll().size(), 1U);
+  const auto records = batch->TakeRecords();
+  for (const ResultRecord& record : records)
+    EXPECT_EQ(std::holds_alternative<ObjectError>(record.outcome), record.index == 4)
+        << record.index;
 }
 
 }  // namespace

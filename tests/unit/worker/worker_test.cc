@@ -253,8 +253,8 @@ TEST_F(WorkerTest, ADrainThatEndsOnAFailedTransactionCommitsNothingBehindIt) {
   RunningWorker* draining = nullptr;
   std::atomic<bool> failed = false;
   trawl::testing::FaultyLog log(
-      *world_.log, [&](const storage::Transaction&) -> trawl::testing::CommitFate {
-        if (failed.exchange(true)) return {};
+      *world_.log, [&](const storage::Transaction& given) -> trawl::testing::CommitFate {
+        if (given.offsets.empty() || failed.exchange(true)) return {};
         draining->RequestDrain();
         return {Status(Code::kAborted, "fault: not committed"), false};
       });

@@ -50,10 +50,19 @@ WorkerWorld::WorkerWorld() {
   spec.source = "file://" + folder().string() + "/";
   spec.model = {"file://" + package->location, package->name, package->digest,
                 package->preprocess_digest};
-  log = std::move(*storage::OpenEmbeddedLog((dir_ / "log").string()));
+  OpenLog();
   objects = std::move(*storage::OpenObjectStore(settings));
+}
+
+void WorkerWorld::OpenLog() {
+  log = std::move(*storage::OpenEmbeddedLog((dir_ / "log").string()));
   CHECK(log->EnsureTopics(storage::TopicSpecs(settings)).ok());
   producer_ = std::move(*log->OpenProducer("test-producer"));
+}
+
+void WorkerWorld::CloseLog() {
+  producer_.reset();
+  log.reset();
 }
 
 std::vector<std::string> WorkerWorld::WritePictures(int count) {

@@ -42,6 +42,10 @@ class WorkerWorld {
   /// five predictions.
   void ExpectEachOnce(const std::vector<std::string>& keys);
 
+  /// Lets go of the log, so that a child process can open it, and the other way round.
+  void CloseLog();
+  void OpenLog();
+
   Settings settings;
   JobSpec spec;
   std::unique_ptr<storage::MessageLog> log;
