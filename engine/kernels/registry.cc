@@ -19,7 +19,8 @@ const Registry& Kernels() {
           ReferenceNormalizeKernels(), ReferenceReduceKernels(), ReferenceReshapeKernels(),
           ReferenceMovementKernels(), ReferenceQuantizeKernels(), ConvKernels(), DepthwiseKernels(),
           MatMulKernels(), PoolKernels(), ElementwiseKernels(), ReorderKernels(),
-          BlockedDepthwiseKernels(), BlockedPoolKernels()}) {
+          BlockedDepthwiseKernels(), BlockedPoolKernels(), BlockedElementwiseKernels(),
+          BlockedConcatKernels()}) {
       for (const KernelDef& def : table) kernels[def.op].push_back(&def);
     }
     for (auto& [op, defs] : kernels) {

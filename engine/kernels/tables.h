@@ -28,5 +28,7 @@ std::span<const KernelDef> ElementwiseKernels();
 std::span<const KernelDef> ReorderKernels();
 std::span<const KernelDef> BlockedDepthwiseKernels();
 std::span<const KernelDef> BlockedPoolKernels();
+std::span<const KernelDef> BlockedElementwiseKernels();
+std::span<const KernelDef> BlockedConcatKernels();
 
 }  // namespace trawl::engine

@@ -1,38 +1,13 @@
 // y = conv(x) · scale + shift, with scale and shift per output channel, is a convolution with other
 // weights. Only what follows a Conv or Gemm is folded: in front of a padded convolution the shift
 // would also have to reach the zeros of the padding, which no change of weights does.
-#include <cmath>
-
+#include "engine/kernels/channel_affine.h"
 #include "engine/ops/dims.h"
 #include "engine/passes/pass.h"
 #include "engine/passes/uses.h"
 
 namespace trawl::engine {
 namespace {
-
-struct Affine {
-  std::vector<double> scale, shift;  // per output channel
-};
-
-const Tensor* ConstantF32(const Graph& graph, const Node& node, size_t i) {
-  if (i >= node.inputs.size() || node.inputs[i] == kNoValue) return nullptr;
-  const Value& value = graph.value(node.inputs[i]);
-  return value.constant && value.dtype == DType::kF32 ? &*value.constant : nullptr;
-}
-
-std::optional<Affine> BatchNormAffine(const Graph& graph, const Node& node) {
-  const Tensor *scale = ConstantF32(graph, node, 1), *bias = ConstantF32(graph, node, 2);
-  const Tensor *mean = ConstantF32(graph, node, 3), *variance = ConstantF32(graph, node, 4);
-  if (!scale || !bias || !mean || !variance) return std::nullopt;
-  const double epsilon = node.attributes.Float("epsilon", 1e-5f).value_or(1e-5f);
-  Affine affine;
-  for (size_t c = 0; c < scale->data<float>().size(); ++c) {
-    const double factor = scale->data<float>()[c] / std::sqrt(variance->data<float>()[c] + epsilon);
-    affine.scale.push_back(factor);
-    affine.shift.push_back(bias->data<float>()[c] - mean->data<float>()[c] * factor);
-  }
-  return affine;
-}
 
 /// The constant as one number per channel of `shape` ([N, channels, …]); nullopt when it varies
 /// otherwise.
@@ -52,7 +27,7 @@ std::optional<std::vector<double>> PerChannel(const Tensor& tensor, const Shape&
 }
 
 /// What `node` does to `input`, the output of a Conv or Gemm.
-std::optional<Affine> AsAffine(const Graph& graph, const Node& node, ValueId input) {
+std::optional<ChannelAffine> AsAffine(const Graph& graph, const Node& node, ValueId input) {
   if (node.op == "BatchNormalization" && node.inputs[0] == input)
     return BatchNormAffine(graph, node);
   const bool adds = node.op == "Add" || node.op == "Sub",
@@ -65,7 +40,8 @@ std::optional<Affine> AsAffine(const Graph& graph, const Node& node, ValueId inp
   if (tensor == nullptr) return std::nullopt;
   const auto operand = PerChannel(*tensor, *graph.value(input).shape);
   if (!operand) return std::nullopt;
-  Affine affine{std::vector<double>(operand->size(), 1), std::vector<double>(operand->size(), 0)};
+  ChannelAffine affine{std::vector<double>(operand->size(), 1),
+                       std::vector<double>(operand->size(), 0)};
   for (size_t c = 0; c < operand->size(); ++c) {
     const double value = (*operand)[c];
     if (node.op == "Add") affine.shift[c] = value;
@@ -92,7 +68,7 @@ bool IsFoldable(const Graph& graph, const Node& node) {
 }
 
 /// Gives `node` weights and a bias that apply `affine` to its result.
-void Apply(Graph& graph, Node& node, const Affine& affine) {
+void Apply(Graph& graph, Node& node, const ChannelAffine& affine) {
   const size_t channels = affine.scale.size();
   const Tensor& old = *graph.value(node.inputs[1]).constant;
   Tensor weights(DType::kF32, old.shape());

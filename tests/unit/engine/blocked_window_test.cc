@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
     OddShapes, BlockedWindows,
     ::testing::Values(WindowCase{17, 31, 17, 3, 1, 1, 1}, WindowCase{16, 17, 31, 3, 2, 1, 1},
                       WindowCase{3, 17, 17, 5, 1, 1, 2}, WindowCase{33, 31, 31, 5, 2, 1, 2},
-                      WindowCase{31, 7, 7, 7, 1, 1, 3}, WindowCase{1, 3, 3, 3, 1, 1, 1},
+                      WindowCase{31, 7, 7, 7, 1, 1, 3}, WindowCase{2, 3, 3, 3, 1, 1, 1},
                       WindowCase{17, 17, 31, 3, 1, 2, 2}, WindowCase{17, 31, 17, 3, 3, 3, 0},
                       WindowCase{32, 1, 1, 3, 1, 1, 1}, WindowCase{5, 3, 17, 2, 2, 1, 0},
                       WindowCase{18, 3, 3, 3, 1, 1, 5}, WindowCase{40, 56, 56, 3, 1, 1, 1}));

@@ -3,6 +3,7 @@
 // products of at most 1 errs by less than 1e-6 in f32.
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <vector>
 
 #include "engine/simd/microkernels.h"
@@ -47,6 +48,61 @@ TEST(GemmMicrokernel, MultipliesAnyNumberOfRows) {
         }
       }
     }
+  }
+}
+
+/// The greatest relative error of `function` against `exact` over [low, high].
+template <class Function, class Exact>
+double WorstError(Function function, Exact exact, float low, float high) {
+  constexpr size_t kCount = 1 << 16;
+  alignas(64) static float x[kCount], y[kCount];
+  for (size_t i = 0; i < kCount; ++i) {
+    x[i] = low + (high - low) * static_cast<float>(i) / static_cast<float>(kCount - 1);
+  }
+  function(x, y, kCount / kBlock);
+  double worst = 0;
+  for (size_t i = 0; i < kCount; ++i) {
+    const double wanted = exact(static_cast<double>(x[i]));
+    worst = std::max(
+        worst, std::fabs(static_cast<double>(y[i]) - wanted) / std::max(std::fabs(wanted), 1e-37));
+  }
+  return worst;
+}
+
+TEST(ElementwiseMicrokernels, ExpSigmoidAndTanhErrByFourUnitsInTheLastPlaceAtMost) {
+  constexpr double kFourUlp = 4.0 / (1 << 23);
+  for (const Isa isa : SupportedIsas()) {
+    SCOPED_TRACE(ToString(isa));
+    const ElementwiseMicrokernels& kernels = MicrokernelsFor(isa).elementwise;
+    const auto exp = [](double x) { return std::exp(x); };
+    const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+    const auto tanh = [](double x) { return std::tanh(x); };
+    const auto activate = [&](ActivationKind kind) {
+      return [&kernels, kind](const float* x, float* y, ptrdiff_t pixels) {
+        kernels.activate({.kind = kind}, x, y, pixels);
+      };
+    };
+    EXPECT_LT(WorstError(kernels.exp, exp, -87, 88.7f), kFourUlp);
+    EXPECT_LT(WorstError(kernels.exp, exp, -1, 1), kFourUlp);
+    EXPECT_LT(WorstError(activate(ActivationKind::kSigmoid), sigmoid, -80, 80), kFourUlp);
+    EXPECT_LT(WorstError(activate(ActivationKind::kSigmoid), sigmoid, -1, 1), kFourUlp);
+    EXPECT_LT(WorstError(activate(ActivationKind::kTanh), tanh, -20, 20), kFourUlp);
+    EXPECT_LT(WorstError(activate(ActivationKind::kTanh), tanh, -0.01f, 0.7f), kFourUlp);
+  }
+}
+
+TEST(ElementwiseMicrokernels, ExpKeepsWhatIsNotFinite) {
+  constexpr float kInfinite = std::numeric_limits<float>::infinity();
+  for (const Isa isa : SupportedIsas()) {
+    SCOPED_TRACE(ToString(isa));
+    alignas(64) float x[kBlock] = {kInfinite, -kInfinite, std::nanf(""), 89, -104, 0};
+    MicrokernelsFor(isa).elementwise.exp(x, x, 1);
+    EXPECT_EQ(x[0], kInfinite);
+    EXPECT_EQ(x[1], 0);
+    EXPECT_TRUE(std::isnan(x[2]));
+    EXPECT_EQ(x[3], kInfinite);
+    EXPECT_EQ(x[4], 0);
+    EXPECT_EQ(x[5], 1);
   }
 }
 
