@@ -62,11 +62,13 @@ LogLoop::LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipel
       topic_(storage::WorkTopic(options.settings.queue)),
       pipeline_(pipeline),
       stop_(std::move(stop)),
-      attempts_(options.log, options.settings.group) {}
+      attempts_(options.log, options.settings.group),
+      jobs_(options.log, clock_) {}
 
 Status LogLoop::Run() {
   TRAWL_ASSIGN(auto producer, options_.log.OpenProducer(options_.transactional_id));
   publisher_ = std::make_unique<Publisher>(std::move(producer));
+  TRAWL_TRY(jobs_.Open());  // before any work: a job may have been cancelled while nobody worked
   TRAWL_ASSIGN(consumer_, options_.log.Subscribe(options_.settings.group, {topic_}, *this));
 
   Status ended = Loop();
@@ -82,6 +84,7 @@ Status LogLoop::Loop() {
     if (stop_.abort.stop_requested()) return Error(Code::kCancelled, "worker stopped at once");
     if (rewind_pending_) TRAWL_TRY(Rewind());
     TRAWL_TRY(PollOnce());
+    TRAWL_TRY(FollowJobs());
     TRAWL_TRY(ClaimNew());
     TRAWL_TRY(Submit());
     Settle();
@@ -136,15 +139,65 @@ Status LogLoop::PollOnce() {
 void LogLoop::Accept(const storage::LogRecord& record) {
   // What comes while draining stays where it is, for whoever works next.
   if (drain_deadline_) return;
+  if (held_.contains(record.at)) {
+    rewind_pending_ = true;  // it would pass the record that is held
+    return;
+  }
   Result<WorkBatch> work = DecodeChecked(record.value);
   if (!work) {
     AcceptMalformed(record, work.error());
     return;
   }
+  switch (jobs_.WishFor(*work)) {
+    case Wish::kHold:
+      Hold(record);
+      return;
+    case Wish::kCancel:
+      AcceptCancelled(std::move(*work), record);
+      return;
+    case Wish::kWork:
+      break;
+  }
   auto batch = std::make_shared<BatchInFlight>(
       std::move(*work), Origin{record.at, record.offset, tracker_.epoch(record.at)}, options_.name,
       pipeline_.finished());
   if (Track(batch)) backlog_.push_back(std::move(batch));
+}
+
+void LogLoop::AcceptCancelled(WorkBatch work, const storage::LogRecord& record) {
+  auto batch = std::make_shared<BatchInFlight>(
+      std::move(work), Origin{record.at, record.offset, tracker_.epoch(record.at)}, options_.name,
+      pipeline_.finished());
+  if (!Track(batch)) return;
+  for (WorkItem& item : ItemsOf(batch))
+    item.Fail({ObjectErrorCode::kCancelled, "the job was cancelled", 1});
+}
+
+void LogLoop::Hold(const storage::LogRecord& record) {
+  if (held_.empty()) Log(LogLevel::kInfo, "holding the work of a paused job", {{"topic", topic_}});
+  const Status paused = consumer_->Pause({&record.at, 1});
+  held_.insert_or_assign(record.at, record);
+  // The next record of the partition must not pass this one.
+  if (!paused.ok()) rewind_pending_ = true;
+}
+
+Status LogLoop::FollowJobs() {
+  TRAWL_ASSIGN(const bool changed, jobs_.Refresh());
+  if (!changed || held_.empty() || rewind_pending_) return OkStatus();
+  for (const auto& [at, record] : std::exchange(held_, {})) Accept(record);  // may hold it again
+  if (paused_) return OkStatus();
+  const Status resumed = ResumeUnheld();
+  if (!resumed.ok() && !IsRetryable(resumed.code()))
+    return Annotate(resumed, "resuming {}", topic_);
+  if (!resumed.ok()) rewind_pending_ = true;
+  return OkStatus();
+}
+
+/// Idempotent, like the log's own Resume.
+Status LogLoop::ResumeUnheld() {
+  std::vector<storage::TopicPartition> partitions = Assigned();
+  std::erase_if(partitions, [this](const auto& at) { return held_.contains(at); });
+  return consumer_->Resume(partitions);
 }
 
 void LogLoop::AcceptMalformed(const storage::LogRecord& record, const Status& why) {
@@ -310,9 +363,6 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
     Log(LogLevel::kWarn, "transaction aborted", {{"reason", report.error().message()}});
     return Status(Code::kAborted, report.error().message());
   }
-  // Nobody else reads work. Not trimmed, it only takes room.
-  if (const Status trimmed = options_.log.Trim(ready.offsets); !trimmed.ok())
-    Log(LogLevel::kWarn, "work that is done stays in the log", {{"reason", trimmed.message()}});
   for (const storage::TopicOffset& next : ready.offsets) {
     if (!survivor_ || next.at != survivor_->at || next.offset <= survivor_->offset) continue;
     attempts_.Survived(survivor_->at, survivor_->offset);
@@ -334,8 +384,9 @@ Status LogLoop::Rewind() {
   // Against a log that refuses every transaction: at most about one attempt a second.
   clock_.SleepFor(std::min(kRetryPause * (1 << std::min(aborts_in_a_row_, 4)), kMaxRetryPause),
                   stop_.abort);
-  const Status rewound = consumer_->RewindToCommitted();
+  Status rewound = consumer_->RewindToCommitted();
   TRAWL_TRY(callback_failure_);
+  if (rewound.ok() && !paused_) rewound = ResumeUnheld();  // what was held comes again
   if (!rewound.ok()) {
     if (!IsRetryable(rewound.code())) return Annotate(rewound, "rewinding {}", topic_);
     Log(LogLevel::kWarn, "rewinding does not work yet", {{"reason", rewound.message()}});
@@ -354,7 +405,7 @@ Status LogLoop::UpdateFlow() {
   const bool pause = drain_deadline_ || full;
   if (pause == paused_ && !(pause && flow_stale_)) return OkStatus();
   const std::vector<storage::TopicPartition> partitions = Assigned();
-  const Status status = pause ? consumer_->Pause(partitions) : consumer_->Resume(partitions);
+  const Status status = pause ? consumer_->Pause(partitions) : ResumeUnheld();
   if (!status.ok()) {
     if (!IsRetryable(status.code()))
       return Annotate(status, "{} {}", pause ? "pausing" : "resuming", topic_);
@@ -407,6 +458,7 @@ void LogLoop::Release(std::span<const storage::TopicPartition> partitions) {
 
 void LogLoop::Forget(const storage::TopicPartition& at) {
   assigned_.erase(at);
+  held_.erase(at);
   if (survivor_ && survivor_->at == at) survivor_.reset();
   for (const BatchTracker::Entry& entry : tracker_.End(at)) {
     if (entry.finished) {

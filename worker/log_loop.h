@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -16,6 +17,7 @@
 #include "config/stop.h"
 #include "storage/message_log/message_log.h"
 #include "worker/attempts.h"
+#include "worker/job_board.h"
 #include "worker/limits.h"
 #include "worker/pipeline.h"
 #include "worker/publisher.h"
@@ -54,6 +56,13 @@ class LogLoop final : public storage::RebalanceListener {
   void AcceptMalformed(const storage::LogRecord& record, const Status& why);
   /// Tracks it; false when its delivery does not count.
   bool Track(const Batch& batch);
+  /// Ends a cancelled job's batch without working on it.
+  void AcceptCancelled(WorkBatch work, const storage::LogRecord& record);
+  /// Keeps a paused job's batch, and its partition from bringing more.
+  void Hold(const storage::LogRecord& record);
+  /// Takes up what is held and need not be any more.
+  Status FollowJobs();
+  Status ResumeUnheld();
   /// Reads what befell the earlier owners of new partitions. Until it has, nothing is submitted.
   Status ClaimNew();
   Status Submit();
@@ -105,6 +114,10 @@ class LogLoop final : public storage::RebalanceListener {
   std::optional<Isolation> isolation_;
   std::optional<Origin> survivor_;  // it ran alone and lived, but is not committed yet
 
+  JobBoard jobs_;
+  // By partition: a paused job's batch, whose partition is paused with it. Not tracked, so whoever
+  // gets the partition next is delivered it again. At most one record a partition.
+  std::map<storage::TopicPartition, storage::LogRecord> held_;
   // Accepted; not yet committed or, once unwanted, not yet given back by the pipeline.
   size_t in_flight_objects_ = 0;
   size_t finished_objects_ = 0;  // of these: in finished batches that are still wanted
