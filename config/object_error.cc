@@ -33,6 +33,12 @@ std::string_view ToString(ObjectErrorCode code) {
   return "internal";
 }
 
+std::vector<std::string> ObjectErrorNames() {
+  std::vector<std::string> names;
+  for (const auto& [value, name] : kNames) names.emplace_back(name);
+  return names;
+}
+
 std::optional<ObjectErrorCode> ParseObjectErrorCode(std::string_view name) {
   for (const auto& [value, text] : kNames)
     if (text == name) return value;

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <vector>
 
 namespace trawl {
 
@@ -31,6 +32,8 @@ enum class ObjectErrorCode {
 /// Snake-case name, as in records, SQL and metrics: "not_an_image".
 std::string_view ToString(ObjectErrorCode code);
 std::optional<ObjectErrorCode> ParseObjectErrorCode(std::string_view name);
+/// All of them.
+std::vector<std::string> ObjectErrorNames();
 
 struct ObjectError {
   ObjectErrorCode code = ObjectErrorCode::kInternal;

@@ -123,6 +123,12 @@ struct Targets {
   CollectorArguments collector;
   StatusArguments status;
   ResultsArguments results;
+  ControlArguments pause{JobControl::kPaused, "", "", false};
+  ControlArguments resume{JobControl::kRun, "", "", false};
+  ControlArguments cancel{JobControl::kCancelled, "", "", false};
+  VerifyArguments verify;
+  RepairArguments repair;
+  RetryArguments retry;
   ClassifyArguments classify;
   ModelInspectArguments inspect;
   ModelBenchArguments bench;
@@ -239,6 +245,35 @@ void AddModelCommands(Parser& parser, Targets& targets) {
   bench.footer("Example:\n  trawl model bench resnet18/ --batch 1,8,32 --threads 1,2");
 }
 
+/// What looks after jobs that exist: of `trawl run` (--db) and of the fleet (--brokers).
+void AddJobCommands(Parser& parser, Targets& targets,
+                    std::function<SettingFlags&(CLI::App&)> flags_of) {
+  const auto add = [&](const char* name, const char* doc, auto& target) -> CLI::App& {
+    CLI::App& command = parser.Command(name, doc, target);
+    command.add_option("JOB", target.job, "Name of the job")->required();
+    command.add_flag("--json", target.json, "JSON, one object a line");
+    AddSettings(command, flags_of(command), {Section::kLog, Section::kProcess});
+    return command;
+  };
+  const auto control = [&](const char* name, const char* doc, ControlArguments& target) {
+    add(name, doc, target)
+        .add_option("--db", target.db, "SQLite database of results: needed for a job of trawl run");
+  };
+  control("pause", "Hold a job back until it is resumed", targets.pause);
+  control("resume", "Let a paused job go on", targets.resume);
+  control("cancel", "End a job: what was not begun ends as failures", targets.cancel);
+
+  AddDatabase(add("verify", "Whether each enqueued object has exactly one outcome; names the rest",
+                  targets.verify),
+              targets.verify.db);
+  AddDatabase(add("repair", "Enqueue again what is missing", targets.repair), targets.repair.db);
+  CLI::App& retry = add("retry", "Enqueue failed objects again, as a new attempt", targets.retry);
+  AddDatabase(retry, targets.retry.db);
+  retry.add_flag("--failed", targets.retry.failed, "Objects whose last attempt failed")->required();
+  retry.add_option("--code", targets.retry.code, "Only failures with this error code");
+  retry.footer("Example:\n  trawl retry photos --failed --code timeout --db results.sqlite");
+}
+
 /// What to say when a word is no subcommand; CLI11 would only say that one is required.
 std::string UnknownCommand(const CLI::App& app, int argc, const char* const* argv) {
   const CLI::App* parent = &app;
@@ -270,6 +305,7 @@ std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
   parser.app.footer(kExitCodes);
   AddMainCommands(parser, targets, flags_of);
   AddQueryCommands(parser, targets, flags_of);
+  AddJobCommands(parser, targets, flags_of);
   AddModelCommands(parser, targets);
 
   if (const std::string problem = UnknownCommand(parser.app, argc, argv); !problem.empty()) {

@@ -5,6 +5,7 @@
 #include <variant>
 #include <vector>
 
+#include "config/records.h"
 #include "config/settings.h"
 
 namespace trawl::ops {
@@ -49,6 +50,34 @@ struct ResultsArguments {
   int64_t limit = 0;  // 0: all
 };
 
+/// pause, resume, cancel.
+struct ControlArguments {
+  JobControl wanted = JobControl::kRun;
+  std::string job;
+  std::string db;  // empty: a fleet's job
+  bool json = false;
+};
+
+struct VerifyArguments {
+  std::string job;
+  std::string db;
+  bool json = false;
+};
+
+struct RepairArguments {
+  std::string job;
+  std::string db;
+  bool json = false;
+};
+
+struct RetryArguments {
+  std::string job;
+  std::string db;
+  bool failed = false;  // which objects; there is no other choice yet
+  std::string code;     // empty: every failure
+  bool json = false;
+};
+
 struct ClassifyArguments {
   std::string model;
   std::vector<std::string> files;
@@ -77,7 +106,8 @@ struct SettingsArguments {
 
 struct Arguments {
   std::variant<RunArguments, ProducerArguments, WorkerArguments, CollectorArguments,
-               StatusArguments, ResultsArguments, ClassifyArguments, ModelInspectArguments,
+               StatusArguments, ResultsArguments, ClassifyArguments, ControlArguments,
+               VerifyArguments, RepairArguments, RetryArguments, ModelInspectArguments,
                ModelBenchArguments, SettingsArguments>
       command;
   Settings settings;

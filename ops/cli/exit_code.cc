@@ -35,4 +35,9 @@ int Fail(const Status& status) {
   return ExitCodeOf(status);
 }
 
+int FailJob(const Status& status) {
+  const int code = Fail(status);
+  return status.code() == Code::kNotFound ? kExitNoSuchJob : code;
+}
+
 }  // namespace trawl::ops

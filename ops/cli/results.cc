@@ -120,8 +120,7 @@ Status PrintRows(const ResultsArguments& arguments) {
 int PrintResults(const ResultsArguments& arguments) {
   const Status status = PrintRows(arguments);
   if (status.ok()) return kExitDone;
-  const int code = Fail(status);
-  return status.code() == Code::kNotFound ? kExitNoSuchJob : code;
+  return FailJob(status);
 }
 
 }  // namespace trawl::ops

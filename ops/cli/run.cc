@@ -13,9 +13,11 @@
 #include "config/clock.h"
 #include "ops/cli/commands.h"
 #include "ops/cli/exit_code.h"
+#include "ops/cli/job_log.h"
 #include "ops/cli/job_setup.h"
 #include "ops/cli/progress.h"
 #include "ops/cli/text.h"
+#include "producer/job_ledger.h"
 #include "producer/producer.h"
 #include "storage/collector/collector.h"
 #include "storage/message_log/embedded_log.h"
@@ -51,7 +53,7 @@ Status CheckLogHasItsDatabase(const std::string& db, const std::string& log) {
 }
 
 Result<Workshop> OpenWorkshop(const RunArguments& arguments, const Settings& settings) {
-  const std::string log_path = arguments.db + ".log";
+  const std::string log_path = RunLogPath(arguments.db);
   TRAWL_TRY(CheckLogHasItsDatabase(arguments.db, log_path));
   Workshop workshop;
   TRAWL_ASSIGN(workshop.results, storage::OpenResultStore(arguments.db));
@@ -74,15 +76,28 @@ Result<std::string> ChooseJob(const RunArguments& arguments, const PreparedJob& 
   if (!arguments.job.job.empty()) return arguments.job.job;
   std::string unfinished;
   TRAWL_TRY(producer::ForEachJob(*workshop.log, [&](const JobRecord& job) {
-    if (!SameWork(job.spec, prepared.spec) ||
+    if (job.control == JobControl::kCancelled || !SameWork(job.spec, prepared.spec) ||
         job.input != producer::InputName(prepared.prefix, arguments.job.manifest))
       return;
     const auto status = workshop.reader->Job(job.job_id);
-    if (!status || status->state != "complete") unfinished = job.job_id;
+    if (!status || !status->ended()) unfinished = job.job_id;
   }));
   if (unfinished.empty()) return producer::GenerateJobId();
   fmt::print(stderr, "Going on with unfinished job {}\n", unfinished);
   return unfinished;
+}
+
+bool IsCancelled(storage::MessageLog& log, const std::string& job_id) {
+  const auto job = producer::ReadJob(log, job_id);
+  return job && *job && (*job)->control == JobControl::kCancelled;
+}
+
+/// Commands may have changed the job while nobody collected: what is watched has to know it.
+Status CatchUp(const std::string& job_id, Workshop& workshop) {
+  TRAWL_ASSIGN(const auto job, producer::ReadJob(*workshop.log, job_id));
+  if (!job) return OkStatus();
+  const auto written = workshop.results->Write({.results = {}, .jobs = {*job}, .steps = {}});
+  return written ? OkStatus() : written.error();
 }
 
 /// The three roles and the first failure among them.
@@ -101,7 +116,8 @@ class Crew {
                                               .manifest_path = manifest,
                                               .on_progress = {}};
       const auto report = producer::RunProducer(options, stop);
-      return report ? OkStatus() : report.error();
+      // Of a cancelled job nothing more is listed, and the worker ends what is enqueued.
+      return report || IsCancelled(*workshop_.log, job_id) ? OkStatus() : report.error();
     });
     Start([this](StopSignals stop) {
       return worker::RunWorker({.settings = settings_,
@@ -153,9 +169,10 @@ class Crew {
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };
 
-/// Shows progress until the job is complete, a role fails, or a person interrupts.
-Result<storage::JobStatus> Watch(const std::string& job_id, Workshop& workshop, const Crew& crew,
-                                 const SignalStops& signals) {
+/// Shows progress until the job has ended, a role fails, or a person interrupts.
+Result<storage::JobStatus> Watch(const std::string& job_id, const std::string& db,
+                                 Workshop& workshop, const Crew& crew, const SignalStops& signals) {
+  bool told_paused = false;
   ProgressLine line;
   Result<storage::JobStatus> status = Error(Code::kCancelled, "interrupted");
   while (true) {
@@ -164,7 +181,13 @@ Result<storage::JobStatus> Watch(const std::string& job_id, Workshop& workshop, 
     if (seen) {
       line.Show({seen->enqueued, seen->state == "listing", seen->done, seen->failed,
                  seen->rate_per_second});
-      if (seen->state == "complete") {
+      if (seen->state == "paused" && !std::exchange(told_paused, true)) {
+        line.Finish();
+        fmt::print(stderr, "{} is paused: trawl resume {} --db {} lets it go on\n", job_id, job_id,
+                   db);
+      }
+      told_paused = seen->state == "paused";
+      if (seen->ended()) {
         status = std::move(seen);
         break;
       }
@@ -186,6 +209,8 @@ void PrintSummary(const storage::JobStatus& job, uint64_t ended_before, const st
                                          Count(job.done, "object"), job.failed);
   if (job.enqueued == 0)
     fmt::print(stderr, "{}: the source holds no objects\n", job.job_id);
+  else if (job.state == "cancelled")
+    fmt::print(stderr, "{}; the job is cancelled\n", counts);
   else if (ended == 0)
     fmt::print(stderr, "{}; the job was complete already\n", counts);
   else
@@ -210,10 +235,11 @@ int Run(const RunArguments& arguments, Settings settings, SignalStops& signals) 
   const auto job_id = ChooseJob(arguments, *prepared, *workshop);
   if (!job_id) return Fail(job_id.error());
   fmt::print(stderr, "Job {}\n", *job_id);
+  if (const Status told = CatchUp(*job_id, *workshop); !told.ok()) return Fail(told);
   const uint64_t ended_before = Ended(workshop->reader->Job(*job_id));
 
   Crew crew(settings, *workshop, *prepared, *job_id, arguments.job.manifest);
-  const auto job = Watch(*job_id, *workshop, crew, signals);
+  const auto job = Watch(*job_id, arguments.db, *workshop, crew, signals);
   const std::stop_callback second_signal(signals.stops().abort, [&crew] { crew.Abort(); });
   crew.Stop(/*abort=*/!crew.failure().ok());
   // Also when the job is complete: the producer may have found that the command means another job.

@@ -95,18 +95,13 @@ Result<JobStatus> WaitForJob(const StatusArguments& arguments, const SignalStops
     if (job)
       line.Show(
           {job->enqueued, job->state == "listing", job->done, job->failed, job->rate_per_second});
-    const bool complete = job && job->state == "complete";
+    const bool complete = job && job->ended();
     if (complete || !SystemClock().SleepFor(kPollInterval, signals.stops().drain)) {
       line.Finish();
       if (complete) return job;
       return Error(Code::kCancelled, "interrupted before job {} was complete", arguments.job);
     }
   }
-}
-
-int FailJob(const Status& status) {
-  const int code = Fail(status);
-  return status.code() == Code::kNotFound ? kExitNoSuchJob : code;
 }
 
 int PrintAllJobs(const StatusArguments& arguments) {

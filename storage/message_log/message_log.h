@@ -152,8 +152,8 @@ class MessageLog {
   virtual Result<std::unique_ptr<LogConsumer>> Assign(const std::vector<TopicOffset>& offsets) = 0;
 
   /// Where the group would read on in each partition of `topic`, kBeginning where it has committed
-  /// nothing. What lies below is settled: its transaction has ended. Errors: kNotFound when there is
-  /// no such topic; kUnimplemented for a log without groups.
+  /// nothing. What lies below is settled: its transaction has ended. Errors: kNotFound when there
+  /// is no such topic; kUnimplemented for a log without groups.
   virtual Result<std::vector<TopicOffset>> CommittedOffsets(const std::string& /*group*/,
                                                             const std::string& /*topic*/) {
     return Error(Code::kUnimplemented, "this log has no groups");

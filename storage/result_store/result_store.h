@@ -75,6 +75,9 @@ struct JobStatus {
   double rate_per_second = 0;  // over the 30 s up to the newest result (all of them if fewer)
   std::optional<double> eta_seconds;  // while running
   StageTimings busy;                  // sums over the job's objects, ms
+
+  /// Nothing more comes of it by itself.
+  bool ended() const { return state == "complete" || state == "cancelled"; }
 };
 
 /// One object's row by its identity, as the accounts know it. `key` lives as long as the visit.

@@ -68,13 +68,13 @@ def free_port():
             return port
 
 
-def wait_until(condition, what, timeout=60):
+def wait_until(condition, what, timeout=60, pause=0.05):
     """Polls `condition` until it is true; fails naming `what` at the deadline."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout} s")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 def query(db, sql, *parameters):
@@ -175,8 +175,8 @@ class Broker:
         )
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def committed_records(self, topic):
-        """All records of a topic that a read_committed consumer sees, by kcat: (key, value)."""
+    def committed_records(self, topic, isolation="read_committed"):
+        """All records of a topic that such a consumer sees, by kcat: (key, value)."""
         done = subprocess.run(
             [
                 "kcat",
@@ -190,7 +190,7 @@ class Broker:
                 "-f",
                 "%k\t%s\n",
                 "-X",
-                "isolation.level=read_committed",
+                f"isolation.level={isolation}",
                 "-X",
                 "auto.offset.reset=earliest",
             ],

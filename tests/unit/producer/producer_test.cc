@@ -9,8 +9,11 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <thread>
 
 #include "config/set_digest.h"
+#include "producer/commands.h"
+#include "producer/job_ledger.h"
 #include "storage/message_log/embedded_log.h"
 #include "storage/topics.h"
 #include "tests/support/faulty_log.h"
@@ -187,6 +190,62 @@ TEST_F(ProducerTest, ASecondProducerOfTheJobFencesTheFirst) {
   EXPECT_EQ(first.error().code(), Code::kFailedPrecondition);
   EXPECT_THAT(first.error().message(), HasSubstr("another producer of this job took over"));
   ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, APausedJobIsListedOnWhenItIsResumedAndACommandIsNoSecondProducer) {
+  ProducerOptions options = Options(*log_);
+  int pages = 0;
+  options.on_progress = [&](const JobRecord& job) {
+    if (++pages != 2) return;
+    ASSERT_TRUE(ControlJob(*log_, "job", JobControl::kPaused, {}));
+    EXPECT_EQ(job.objects, 14u);
+  };
+  std::stop_source stop;
+  // The page under way may still be enqueued; then the producer waits, and can be stopped.
+  std::jthread stopper([&] {
+    while (true) {
+      const auto job = ReadJob(*log_, "job").value();
+      if (job && job->control == JobControl::kPaused && job->objects == 21) break;
+      std::this_thread::yield();
+    }
+    stop.request_stop();
+  });
+  const auto interrupted = RunProducer(options, {stop.get_token(), {}});
+  stopper.join();
+  EXPECT_EQ(interrupted.error().code(), Code::kCancelled);
+  ASSERT_TRUE(ControlJob(*log_, "job", JobControl::kRun, {}));
+  ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, ACommandInTheMidstOfAListingDoesNotEndIt) {
+  ProducerOptions options = Options(*log_);
+  options.on_progress = [&](const JobRecord& job) {
+    if (job.state == JobState::kSealed) return;
+    ASSERT_TRUE(ControlJob(*log_, "job", JobControl::kPaused, {}));
+    ASSERT_TRUE(ControlJob(*log_, "job", JobControl::kRun, {}));
+  };
+  const auto report = RunProducer(options, {});
+  ASSERT_TRUE(report) << report.error().message();
+  ExpectEachFileOnce(report->job);
+}
+
+TEST_F(ProducerTest, ACancelledJobIsListedNoFurther) {
+  ProducerOptions options = Options(*log_);
+  options.on_progress = [&](const JobRecord&) {
+    ASSERT_TRUE(ControlJob(*log_, "job", JobControl::kCancelled, {}));
+  };
+  EXPECT_THAT(RunProducer(options, {}).error().message(), HasSubstr("job job is cancelled"));
+  EXPECT_THAT(Produce(*log_).error().message(), HasSubstr("job job is cancelled"));
+  EXPECT_EQ(ReadJob(*log_, "job").value()->objects, 7u);
+}
+
+TEST_F(ProducerTest, ATopicThatIsGoneIsNoSecondProducer) {
+  trawl::testing::FaultyLog faulty(*log_, [&](const storage::Transaction&) {
+    return trawl::testing::CommitFate{Status(Code::kNotFound, "there is no topic t"), false};
+  });
+  const auto job = Produce(faulty);
+  EXPECT_EQ(job.error().code(), Code::kNotFound);
+  EXPECT_EQ(job.error().message(), "enqueueing job job: there is no topic t");
 }
 
 /// A store that answers with the pages that it is given, in turn.

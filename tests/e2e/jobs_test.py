@@ -1,0 +1,328 @@
+"""Looking after jobs: verify, repair, retry, pause, resume, cancel.
+
+Of trawl run and of a fleet on a real broker. The oracle is the test's own keys: what was deleted,
+broken or stopped on purpose is what the commands must name.
+"""
+
+import json
+import shutil
+import signal
+import sqlite3
+import unittest
+
+import trawl_e2e as e2e
+
+
+def execute(db, statement, *parameters):
+    connection = sqlite3.connect(db, timeout=30)
+    with connection:
+        connection.execute(statement, parameters)
+    connection.close()
+
+
+class JobsTest(e2e.EndToEndTest):
+    """What holds of every job, wherever it runs. Subclasses say how to run and to reach one."""
+
+    def setUp(self):
+        super().setUp()
+        self.job = self.id().rsplit(".", 1)[-1].removeprefix("test_")
+        self.env = {}
+
+    def write_pictures(self, count):
+        """A folder of pictures; returns their keys."""
+        self.pictures = self.dir / "pictures"
+        self.pictures.mkdir()
+        good = e2e.sample_pictures()
+        keys = [f"{i:03} +%&ü.jpg" for i in range(count)]
+        for i, key in enumerate(keys):
+            shutil.copy(good[i % len(good)], self.pictures / key)
+        return keys
+
+    def command(self, *arguments, code=0):
+        done = e2e.trawl(*arguments, self.job, "--db", self.db, env=self.env)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done
+
+    def verify(self, code):
+        """The summary and the findings."""
+        done = e2e.trawl("verify", self.job, "--db", self.db, "--json", env=self.env)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        summary, *findings = map(json.loads, done.stdout.splitlines())
+        self.assertEqual(summary["agrees"], code == 0)
+        return summary, findings
+
+    def state(self):
+        done = e2e.trawl("status", self.job, "--db", self.db, "--json")
+        return json.loads(done.stdout)["state"] if done.returncode == 0 else "unknown"
+
+    def delete_rows(self, *keys):
+        row = "(SELECT id FROM objects WHERE key = ?)"
+        for key in keys:
+            execute(self.db, f"DELETE FROM predictions WHERE object_id = {row}", key)
+            execute(self.db, f"DELETE FROM objects WHERE id = {row}", key)
+
+    def failures(self):
+        return dict(e2e.query(self.db, "SELECT key, code FROM failures WHERE job = ?", self.job))
+
+    def attempts(self):
+        rows = "SELECT key, attempt FROM objects WHERE job_id = (SELECT id FROM jobs WHERE job = ?)"
+        return dict(e2e.query(self.db, rows, self.job))
+
+    def check_lost_rows(self, keys, work):
+        """`work` has the job worked on until it is complete."""
+        work()
+        summary, findings = self.verify(0)
+        self.assertEqual((summary["state"], findings), ("complete", []))
+        self.assertEqual(summary["enqueued"], summary["database"])
+        self.delete_rows(keys[5], keys[17])
+        summary, findings = self.verify(1)
+        self.assertEqual(summary["state"], "incomplete")
+        self.assertEqual(
+            sorted((f["finding"], f["key"]) for f in findings),
+            [("missing", keys[5]), ("missing", keys[17])],
+        )
+        self.assertIn("2 objects enqueued again as attempt 2", self.command("repair").stdout)
+        work()
+        self.verify(0)
+        self.assert_each_key_once(self.job, keys)
+        self.assertEqual({k for k, n in self.attempts().items() if n == 2}, {keys[5], keys[17]})
+        self.assertIn("nothing is missing", self.command("repair").stdout)
+
+    def check_retry(self, keys, work):
+        for key in keys[:3]:
+            (self.pictures / key).write_bytes(b"<html>no picture</html>")
+        (self.pictures / keys[3]).write_bytes(b"\xff\xd8\xff\xe0 cut")
+        work()
+        self.assertEqual(
+            self.failures(),
+            dict.fromkeys(keys[:3], "not_an_image") | {keys[3]: "truncated"},
+        )
+        for key in keys[:2]:  # mended: its size is another now
+            shutil.copy(e2e.sample_pictures()[0], self.pictures / key)
+        done = e2e.trawl(
+            *("retry", self.job, "--failed", "--code", "not_an_image", "--db", self.db),
+            env=self.env,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("3 objects enqueued again as attempt 2", done.stdout)
+        work()
+        self.assertEqual(self.failures(), {keys[2]: "not_an_image", keys[3]: "truncated"})
+        self.assertEqual(self.attempts()[keys[2]], 2)
+        self.assertEqual(self.attempts()[keys[3]], 1)
+        self.assert_each_key_once(self.job, keys)
+        self.verify(0)
+
+
+class RunJobsTest(JobsTest):
+    """Jobs of trawl run: the log lies beside the database."""
+
+    def run_job(self, *extra):
+        return e2e.trawl(
+            *("run", self.pictures, "--model", e2e.MODEL, "--db", self.db, "--job", self.job),
+            *extra,
+        )
+
+    def work(self):
+        done = self.run_job()
+        self.assertIn(done.returncode, (0, 1), done.stderr)
+        self.assertEqual(self.state(), "complete")
+
+    def stop_half_way(self, keys):
+        """A run that is killed with some of its objects done and some not."""
+        process = e2e.start(
+            *("run", self.pictures, "--model", e2e.MODEL, "--db", self.db, "--job", self.job),
+            *("--batch-keys", "4", "--collect-rows", "8", "--sessions", "1"),
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        e2e.wait_until(
+            lambda: e2e.query_or_nothing(self.db, "SELECT 1 FROM objects LIMIT 1"), "a result"
+        )
+        process.kill()
+        process.wait()
+        done = len(self.attempts())
+        self.assertLess(done, len(keys), "too few pictures to be killed among them")
+        return done
+
+    def test_lost_rows_are_named_and_repaired(self):
+        self.check_lost_rows(self.write_pictures(60), self.work)
+
+    def test_failures_are_retried_by_code(self):
+        self.check_retry(self.write_pictures(20), self.work)
+
+    def test_a_cancelled_job_ends_as_failures_and_can_be_taken_up_again(self):
+        keys = self.write_pictures(1000)
+        self.stop_half_way(keys)
+        self.assertIn("is cancelled", self.command("cancel").stdout)
+        self.assertEqual(self.state(), "cancelling")
+        self.assert_clean_error(
+            e2e.trawl("resume", self.job, "--db", self.db), 2, "is cancelled; trawl retry"
+        )
+        done = self.run_job()
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("the job is cancelled", done.stderr)
+        self.assertEqual(self.state(), "cancelled")
+        cancelled = self.failures()
+        self.assertEqual(set(cancelled.values()), {"cancelled"})
+        self.verify(0)
+        e2e.trawl("retry", self.job, "--failed", "--code", "cancelled", "--db", self.db)
+        self.work()
+        self.assertEqual(self.failures(), {})
+        self.assert_each_key_once(self.job, keys)
+        self.verify(0)
+
+    def test_a_paused_run_waits_until_it_is_resumed(self):
+        keys = self.write_pictures(1000)
+        self.stop_half_way(keys)
+        self.command("pause")
+        self.assertEqual(self.state(), "paused")
+        log = open(self.dir / "log.txt", "wb")
+        self.addCleanup(log.close)
+        process = e2e.start(
+            *("run", self.pictures, "--model", e2e.MODEL, "--db", self.db, "--job", self.job),
+            log=log,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        e2e.wait_until(
+            lambda: b"is paused: trawl resume" in (self.dir / "log.txt").read_bytes(), "waiting"
+        )
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=30), 130)
+        self.assertEqual(self.state(), "paused")
+        self.command("resume")
+        self.work()
+        self.assert_each_key_once(self.job, keys)
+
+    def test_bad_input_gets_one_clear_line(self):
+        self.write_pictures(3)
+        self.work()
+        for arguments, code, pattern in (
+            (("verify", "nobody", "--db", self.db), 4, "no such job 'nobody'"),
+            (("verify", self.job[:-1], "--db", self.db), 4, f"did you mean '{self.job}'"),
+            (("pause", "nobody", "--db", self.db), 4, "no such job"),
+            (("verify", self.job, "--db", self.dir / "none"), 2, "none.log.*brokers"),
+            (("cancel", self.job), 2, "--db for a job of trawl run, --brokers for the fleet's"),
+            (
+                ("retry", self.job, "--failed", "--code", "timeot", "--db", self.db),
+                2,
+                "did you mean 'timeout'",
+            ),
+            (("retry", self.job, "--db", self.db), 2, "--failed is required"),
+        ):
+            with self.subTest(arguments=arguments):
+                self.assert_clean_error(e2e.trawl(*arguments), code, pattern)
+
+
+class FleetJobsTest(JobsTest):
+    """Jobs of a fleet on a real broker."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = e2e.Broker()
+        cls.addClassCleanup(cls.broker.close)
+
+    def setUp(self):
+        super().setUp()
+        self.log = open(self.dir / "log.txt", "ab")
+        self.addCleanup(self.log.close)
+        self.env = {
+            "TRAWL_BROKERS": self.broker.address,
+            "TRAWL_QUEUE": self.job,
+            "TRAWL_GROUP": self.job,
+            "TRAWL_WORK_PARTITIONS": "6",
+            "TRAWL_BATCH_KEYS": "4",
+            "TRAWL_SESSION_TIMEOUT_MS": "6000",
+            "TRAWL_SESSIONS": "1",
+        }
+
+    def start(self, *arguments):
+        process = e2e.start(*arguments, env=self.env, log=self.log)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def start_worker(self):
+        return self.start("worker", "--allow-root", self.dir, "--allow-root", e2e.SAMPLE)
+
+    def start_fleet(self):
+        self.start("collector", "--db", self.db)
+        return self.start_worker()
+
+    def produce(self):
+        done = e2e.trawl(
+            *("producer", self.pictures, "--model", e2e.MODEL, "--job", self.job), env=self.env
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def wait(self):
+        done = e2e.trawl("status", self.job, "--db", self.db, "--wait")
+        self.assertEqual(done.returncode, 0, done.stderr + self.log_text()[-3000:])
+
+    def log_text(self):
+        return (self.dir / "log.txt").read_text()
+
+    def test_lost_rows_are_named_and_repaired(self):
+        keys = self.write_pictures(60)
+        self.start_fleet()
+        self.produce()
+        self.check_lost_rows(keys, self.wait)
+
+    def test_failures_are_retried_by_code(self):
+        keys = self.write_pictures(20)
+        worker = self.start_fleet()
+
+        def work():
+            self.produce()  # nothing new, the second time
+            self.wait()
+
+        self.check_retry(keys, work)
+        self.assertIsNone(worker.poll())
+
+    def test_a_paused_job_is_held_back_and_survives_its_workers(self):
+        keys = self.write_pictures(60)
+        self.start("collector", "--db", self.db)
+        self.produce()
+        e2e.wait_until(lambda: self.state() == "running", "the job in the database")
+        self.command("pause")
+        workers = [self.start_worker(), self.start_worker()]
+        e2e.wait_until(lambda: "holding the work of a paused job" in self.log_text(), "holding")
+        workers[0].kill()
+        workers[1].send_signal(signal.SIGTERM)
+        self.assertEqual(workers[1].wait(timeout=30), 0)
+        self.start_worker()
+        e2e.wait_until(lambda: self.log_text().count("holding the work") >= 2, "holding again")
+        self.assertEqual(self.state(), "paused")
+        self.assertEqual(self.attempts(), {})
+        summary, findings = self.verify(1)
+        self.assertEqual((summary["under_way"], findings), (60, []))
+        self.assertIn("nothing is missing", self.command("repair").stdout)
+        self.command("resume")
+        self.wait()
+        self.assert_each_key_once(self.job, keys)
+        self.verify(0)
+
+    def test_a_cancelled_job_ends_as_failures_and_can_be_taken_up_again(self):
+        keys = self.write_pictures(60)
+        self.start("collector", "--db", self.db)
+        self.produce()
+        e2e.wait_until(lambda: self.state() == "running", "the job in the database")
+        self.command("cancel")
+        worker = self.start_worker()
+        self.wait()
+        self.assertEqual(self.state(), "cancelled")
+        self.assertEqual(self.failures(), dict.fromkeys(keys, "cancelled"))
+        self.verify(0)
+        e2e.trawl("retry", self.job, "--failed", "--db", self.db, env=self.env)
+        self.wait()
+        self.assertEqual(self.state(), "complete")
+        self.assertEqual(self.failures(), {})
+        self.assert_each_key_once(self.job, keys)
+        self.verify(0)
+        self.assertIsNone(worker.poll())
+
+
+del JobsTest  # only what inherits from it is to run
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
