@@ -200,11 +200,9 @@ JobState ReadState(JsonReader& reader) {
 }
 
 JobControl ReadControl(JsonReader& reader) {
-  const std::string control = reader.Text("control");
-  for (const JobControl known : {JobControl::kRun, JobControl::kPaused, JobControl::kCancelled})
-    if (control == ToString(known)) return known;
-  reader.Fail("control", "neither run nor paused nor cancelled");
-  return JobControl::kRun;
+  const std::optional<JobControl> control = ParseJobControl(reader.Text("control"));
+  if (!control) reader.Fail("control", "neither run nor paused nor cancelled");
+  return control.value_or(JobControl::kRun);
 }
 
 }  // namespace
@@ -361,6 +359,12 @@ std::string_view ToString(JobControl control) {
       return "cancelled";
   }
   return "run";
+}
+
+std::optional<JobControl> ParseJobControl(std::string_view name) {
+  for (const JobControl control : {JobControl::kRun, JobControl::kPaused, JobControl::kCancelled})
+    if (name == ToString(control)) return control;
+  return std::nullopt;
 }
 
 bool IsCancelled(const JobRecord& job, const WorkBatch& batch) {

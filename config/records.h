@@ -143,5 +143,6 @@ std::string ObjectUri(std::string_view source, const ObjectRef& object);
 
 std::string_view ToString(JobState state);
 std::string_view ToString(JobControl control);
+std::optional<JobControl> ParseJobControl(std::string_view name);
 
 }  // namespace trawl

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "config/clock.h"
 #include "producer/key_set.h"
 #include "storage/topics.h"
 
@@ -94,6 +95,11 @@ class Auditor {
         audit_.unexpected.push_back(object);
       if (!keys.Insert(row.key)) audit_.doubled_rows.push_back(std::move(object));
     }));
+    TRAWL_ASSIGN(const std::string identity, log_.Identity());
+    if (!audit_.kept.log_identity.empty() && audit_.kept.log_identity != identity)
+      return Error(Code::kFailedPrecondition,
+                   "the database was filled from another log ({}); this one is {}",
+                   audit_.kept.log_identity, identity);
     return OkStatus();
   }
 
@@ -103,8 +109,10 @@ class Auditor {
   Audit Finish() {
     first_.ForEach([&](uint64_t batch, uint32_t index) {
       if (!rows_.Contains(batch, index) && !audit_.pending.Contains(batch, index) &&
-          !audit_.uncollected.Contains(batch, index))
+          !audit_.uncollected.Contains(batch, index)) {
         audit_.missing.Insert(batch, index);
+        if (!published_.Contains(batch, index)) audit_.unpublished.Insert(batch, index);
+      }
     });
     // What expired and has no row either is known by number only.
     uint64_t known = first_.size();
@@ -144,6 +152,15 @@ class Auditor {
   ObjectSet first_, published_, rows_;
 };
 
+Result<Audit> Look(const AuditOptions& options) {
+  Auditor auditor(options.log, options.job);
+  TRAWL_TRY(auditor.ReadWork(options.group));
+  // Rows before results: what is collected in between is seen twice, and not missed.
+  TRAWL_TRY(auditor.ReadDatabase(options.reader));
+  TRAWL_TRY(auditor.ReadResults(auditor.Collected()));
+  return auditor.Finish();
+}
+
 }  // namespace
 
 bool Audit::ended() const {
@@ -162,14 +179,22 @@ bool Audit::agrees() const {
          unexpected.empty() && !counters_differ();
 }
 
-Result<Audit> AuditJob(storage::MessageLog& log, storage::ResultReader& reader,
-                       const std::string& group, const JobRecord& job) {
-  Auditor auditor(log, job);
-  TRAWL_TRY(auditor.ReadWork(group));
-  // Rows before results: what is collected in between is seen twice, and not missed.
-  TRAWL_TRY(auditor.ReadDatabase(reader));
-  TRAWL_TRY(auditor.ReadResults(auditor.Collected()));
-  return auditor.Finish();
+Result<Audit> AuditJob(const AuditOptions& options, std::stop_token stop) {
+  TRAWL_ASSIGN(Audit audit, Look(options));
+  if (audit.unpublished.empty() || options.settle.count() == 0) return audit;
+  if (options.on_second_look) options.on_second_look(audit.unpublished.size());
+  if (!SystemClock().SleepFor(options.settle, std::move(stop)))
+    return Error(Code::kCancelled, "interrupted");
+  TRAWL_ASSIGN(Audit second, Look(options));
+  ObjectSet missing;
+  second.missing.ForEach([&](uint64_t batch, uint32_t index) {
+    // Only now without an outcome: it may be hidden now.
+    const bool hidden =
+        second.unpublished.Contains(batch, index) && !audit.missing.Contains(batch, index);
+    (hidden ? second.uncollected : missing).Insert(batch, index);
+  });
+  second.missing = std::move(missing);
+  return second;
 }
 
 Status ForEachEnqueued(storage::MessageLog& log, const JobRecord& job, const ObjectSet& wanted,

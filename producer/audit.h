@@ -3,8 +3,10 @@
 // workers published, and what the database has. Every difference has a name: the objects that are
 // missing, doubled, or that nobody enqueued.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,7 @@ struct Audit {
   ObjectSet pending;      // work that no worker has committed yet
   ObjectSet uncollected;  // outcomes that the database has not read yet
   ObjectSet missing;      // enqueued, not under way, and without a row
+  ObjectSet unpublished;  // of these: those without an outcome on the results topic, either
   uint64_t unnamed = 0;   // missing, too, but their messages are no longer on the work topic
   uint64_t requeued_under_way = 0;  // of pending and uncollected: objects of later attempts
   std::vector<NamedObject> doubled_work, doubled_results, doubled_rows, unexpected;
@@ -51,11 +54,22 @@ struct Audit {
   bool counters_differ() const;
 };
 
-/// `group`: of the workers. Takes one pass over the job's queue, the results topic and the job's
-/// rows; memory: a few dozen bytes an object. Errors: the log's and the database's; those of a
-/// message of the job that cannot be read.
-Result<Audit> AuditJob(storage::MessageLog& log, storage::ResultReader& reader,
-                       const std::string& group, const JobRecord& job);
+struct AuditOptions {
+  storage::MessageLog& log;
+  storage::ResultReader& reader;
+  const JobRecord& job;
+  std::string group;  // of the workers
+  /// How long outcomes that are committed can be hidden behind another worker's open transaction.
+  /// What has neither row nor outcome is looked at again after this time, and only what has none
+  /// then, either, is missing.
+  std::chrono::milliseconds settle{0};
+  std::function<void(uint64_t objects)> on_second_look;  // before the wait; may be empty
+};
+
+/// Takes a pass or two over the job's queue, the results topic and the job's rows; memory: a few
+/// dozen bytes an object. Errors: the log's and the database's; those of a message of the job that
+/// cannot be read; kFailedPrecondition (the database was filled from another log); kCancelled.
+Result<Audit> AuditJob(const AuditOptions& options, std::stop_token stop);
 
 /// Calls `visit` with each of `wanted` as it was first enqueued, batch by batch; what is no longer
 /// on the work topic is left out. Each object comes once, however often it was enqueued.

@@ -14,7 +14,7 @@ int Collect(const CollectorArguments& arguments, const Settings& settings, Signa
 int PrintStatus(const StatusArguments& arguments, SignalStops& signals);
 int PrintResults(const ResultsArguments& arguments);
 int ControlJob(const ControlArguments& arguments, const Settings& settings, SignalStops& signals);
-int Verify(const VerifyArguments& arguments, const Settings& settings);
+int Verify(const VerifyArguments& arguments, const Settings& settings, SignalStops& signals);
 int Repair(const RepairArguments& arguments, const Settings& settings, SignalStops& signals);
 int Retry(const RetryArguments& arguments, const Settings& settings, SignalStops& signals);
 int Classify(const ClassifyArguments& arguments, const Settings& settings);

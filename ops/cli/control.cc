@@ -12,18 +12,33 @@
 #include "ops/cli/job_log.h"
 #include "ops/telemetry/log.h"
 #include "producer/commands.h"
+#include "storage/result_store/control_requests.h"
 
 namespace trawl::ops {
 namespace {
 
-Result<JobRecord> Apply(const ControlArguments& arguments, const Settings& settings,
-                        std::stop_token stop) {
-  TRAWL_ASSIGN(const auto log, OpenJobLog(arguments.db, settings));
-  TRAWL_ASSIGN(JobRecord job, producer::ControlJob(*log, arguments.job, arguments.wanted, stop));
+constexpr std::chrono::seconds kAnswerTimeout{10};
+
+/// The log is in use by a `trawl run` that is at work: it does what it is asked.
+Status AskRun(const ControlArguments& arguments, const Status& in_use, std::stop_token stop) {
+  TRAWL_ASSIGN(const auto requests, storage::ControlRequests::Open(arguments.db));
+  const Status answer =
+      requests->Ask(arguments.job, arguments.wanted, kAnswerTimeout, std::move(stop));
+  return answer.code() == Code::kDeadlineExceeded ? in_use : answer;
+}
+
+Status Apply(const ControlArguments& arguments, const Settings& settings, std::stop_token stop) {
+  const auto log = OpenJobLog(arguments.db, settings);
+  if (!log) {
+    const bool in_use =
+        log.error().code() == Code::kFailedPrecondition && IsRunDatabase(arguments.db);
+    return in_use ? AskRun(arguments, log.error(), std::move(stop)) : log.error();
+  }
+  TRAWL_ASSIGN(const JobRecord job,
+               producer::ControlJob(**log, arguments.job, arguments.wanted, std::move(stop)));
   std::error_code error;
-  if (std::filesystem::exists(arguments.db, error))
-    TRAWL_TRY(PutJobIntoDatabase(arguments.db, job));
-  return job;
+  if (!std::filesystem::exists(arguments.db, error)) return OkStatus();
+  return PutJobIntoDatabase(arguments.db, **log, job);
 }
 
 const char* Meaning(JobControl wanted) {
@@ -41,16 +56,15 @@ const char* Meaning(JobControl wanted) {
 }  // namespace
 
 int ControlJob(const ControlArguments& arguments, const Settings& settings, SignalStops& signals) {
-  const auto job = Apply(arguments, settings, signals.stops().drain);
-  if (!job) return FailJob(job.error());
+  const Status applied = Apply(arguments, settings, signals.stops().drain);
+  if (!applied.ok()) return FailJob(applied);
   if (arguments.json) {
     JsonObject json;
-    PutText(json, "job", job->job_id);
-    json["control"] = ToString(job->control);
-    json["enqueued"] = job->objects;
+    PutText(json, "job", arguments.job);
+    json["control"] = ToString(arguments.wanted);
     fmt::print("{}\n", Dump(json));
   } else {
-    fmt::print("{} {}\n", EscapeForTerminal(job->job_id), Meaning(job->control));
+    fmt::print("{} {}\n", EscapeForTerminal(arguments.job), Meaning(arguments.wanted));
   }
   return kExitDone;
 }

@@ -37,7 +37,7 @@ int Dispatch(const Arguments& arguments) {
           [&](const StatusArguments& command) { return PrintStatus(command, signals); },
           [&](const ResultsArguments& command) { return PrintResults(command); },
           [&](const ControlArguments& command) { return ControlJob(command, settings, signals); },
-          [&](const VerifyArguments& command) { return Verify(command, settings); },
+          [&](const VerifyArguments& command) { return Verify(command, settings, signals); },
           [&](const RepairArguments& command) { return Repair(command, settings, signals); },
           [&](const RetryArguments& command) { return Retry(command, settings, signals); },
           [&](const ClassifyArguments& command) { return Classify(command, settings); },

@@ -21,24 +21,7 @@ using producer::Audit;
 using producer::ObjectSet;
 using producer::RequeueReport;
 
-/// What both commands start from.
-struct Books {
-  std::unique_ptr<storage::MessageLog> log;
-  std::unique_ptr<storage::ResultReader> reader;
-  Audit audit;
-};
-
-Result<Books> OpenBooks(const std::string& job_id, const std::string& db,
-                        const Settings& settings) {
-  Books books;
-  TRAWL_ASSIGN(books.log, OpenJobLog(db, settings));
-  TRAWL_ASSIGN(books.reader, storage::OpenResultReader(db));
-  TRAWL_ASSIGN(const JobRecord job, producer::FindJob(*books.log, job_id));
-  TRAWL_ASSIGN(books.audit, producer::AuditJob(*books.log, *books.reader, settings.group, job));
-  return books;
-}
-
-Result<RequeueReport> RequeueObjects(const Books& books, const std::string& db,
+Result<RequeueReport> RequeueObjects(const JobBooks& books, const std::string& db,
                                      const Settings& settings, const ObjectSet& wanted,
                                      bool as_listed, std::stop_token stop) {
   if (wanted.empty()) return RequeueReport{.job = books.audit.job};
@@ -49,13 +32,13 @@ Result<RequeueReport> RequeueObjects(const Books& books, const std::string& db,
                                   .as_listed = as_listed,
                                   .page_objects = static_cast<size_t>(settings.list_page_keys)},
                                  std::move(stop)));
-  TRAWL_TRY(PutJobIntoDatabase(db, report.job));
+  TRAWL_TRY(PutJobIntoDatabase(db, *books.log, report.job));
   return report;
 }
 
 Result<RequeueReport> RepairJob(const RepairArguments& arguments, const Settings& settings,
                                 std::stop_token stop) {
-  TRAWL_ASSIGN(const Books books, OpenBooks(arguments.job, arguments.db, settings));
+  TRAWL_ASSIGN(const JobBooks books, OpenJobBooks(arguments.job, arguments.db, settings, stop));
   const Audit& audit = books.audit;
   // The counters first: what comes again is added to them. How many later attempts have ended can
   // be told only while none is under way.
@@ -82,7 +65,7 @@ Result<RequeueReport> RetryJob(const RetryArguments& arguments, const Settings& 
       return Error(Code::kInvalidArgument, "--code {}: no error code of an object{}",
                    arguments.code, DidYouMean(arguments.code, ObjectErrorNames()));
   }
-  TRAWL_ASSIGN(const Books books, OpenBooks(arguments.job, arguments.db, settings));
+  TRAWL_ASSIGN(const JobBooks books, OpenJobBooks(arguments.job, arguments.db, settings, stop));
   ObjectSet wanted;
   const auto account = books.reader->Ledger(arguments.job, [&](const storage::LedgerRow& row) {
     if (!row.error || (code && row.error != code)) return;

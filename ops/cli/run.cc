@@ -17,11 +17,14 @@
 #include "ops/cli/job_setup.h"
 #include "ops/cli/progress.h"
 #include "ops/cli/text.h"
+#include "ops/telemetry/log.h"
+#include "producer/commands.h"
 #include "producer/job_ledger.h"
 #include "producer/producer.h"
 #include "storage/collector/collector.h"
 #include "storage/message_log/embedded_log.h"
 #include "storage/object_store/object_store.h"
+#include "storage/result_store/control_requests.h"
 #include "storage/result_store/result_store.h"
 #include "storage/topics.h"
 #include "worker/worker.h"
@@ -39,6 +42,7 @@ struct Workshop {
   std::unique_ptr<storage::ResultStore> results;
   std::unique_ptr<storage::ResultReader> reader;
   std::unique_ptr<storage::MessageLog> log;
+  std::unique_ptr<storage::ControlRequests> requests;
   std::unique_ptr<storage::ObjectStore> objects;
 };
 
@@ -59,6 +63,8 @@ Result<Workshop> OpenWorkshop(const RunArguments& arguments, const Settings& set
   TRAWL_ASSIGN(workshop.results, storage::OpenResultStore(arguments.db));
   TRAWL_ASSIGN(workshop.reader, storage::OpenResultReader(arguments.db));
   TRAWL_ASSIGN(workshop.log, storage::OpenEmbeddedLog(log_path));
+  TRAWL_ASSIGN(workshop.requests, storage::ControlRequests::Open(arguments.db));
+  TRAWL_TRY(workshop.requests->DiscardAll());
   TRAWL_ASSIGN(workshop.objects, storage::OpenObjectStore(settings));
   TRAWL_TRY(workshop.log->EnsureTopics(storage::TopicSpecs(settings)));
   return workshop;
@@ -169,6 +175,19 @@ class Crew {
   std::vector<std::jthread> threads_;  // last: they use all of the above
 };
 
+/// Does what commands in other terminals ask: only this process may write the log. What does not
+/// work now is tried again in a moment, as long as somebody waits for it.
+void ServeRequests(Workshop& workshop) {
+  const auto pending = workshop.requests->Pending();
+  if (!pending) return;
+  for (const storage::ControlRequest& request : *pending) {
+    const auto job = producer::ControlJob(*workshop.log, request.job_id, request.wanted, {});
+    const Status answered = workshop.requests->Answer(request.id, job ? OkStatus() : job.error());
+    if (!answered.ok())
+      Log(LogLevel::kWarn, "a command got no answer", {{"reason", answered.message()}});
+  }
+}
+
 /// Shows progress until the job has ended, a role fails, or a person interrupts.
 Result<storage::JobStatus> Watch(const std::string& job_id, const std::string& db,
                                  Workshop& workshop, const Crew& crew, const SignalStops& signals) {
@@ -176,6 +195,7 @@ Result<storage::JobStatus> Watch(const std::string& job_id, const std::string& d
   ProgressLine line;
   Result<storage::JobStatus> status = Error(Code::kCancelled, "interrupted");
   while (true) {
+    ServeRequests(workshop);
     const bool stopping = !crew.failure().ok() || signals.interrupted();
     auto seen = workshop.reader->Job(job_id);
     if (seen) {

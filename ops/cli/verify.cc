@@ -120,13 +120,13 @@ Status PrintFindings(storage::MessageLog& log, const Audit& audit, bool json) {
   return OkStatus();
 }
 
-Result<bool> VerifyAgainstLog(const VerifyArguments& arguments, const Settings& settings) {
-  TRAWL_ASSIGN(const auto log, OpenJobLog(arguments.db, settings));
-  TRAWL_ASSIGN(const auto reader, storage::OpenResultReader(arguments.db));
-  TRAWL_ASSIGN(const JobRecord job, producer::FindJob(*log, arguments.job));
-  TRAWL_ASSIGN(const Audit audit, producer::AuditJob(*log, *reader, settings.group, job));
+Result<bool> VerifyJob(const VerifyArguments& arguments, const Settings& settings,
+                       std::stop_token stop) {
+  TRAWL_ASSIGN(const JobBooks books,
+               OpenJobBooks(arguments.job, arguments.db, settings, std::move(stop)));
+  const Audit& audit = books.audit;
   arguments.json ? PrintSummaryJson(audit) : PrintSummary(audit);
-  TRAWL_TRY(PrintFindings(*log, audit, arguments.json));
+  TRAWL_TRY(PrintFindings(*books.log, audit, arguments.json));
   if (audit.agrees()) {
     if (!arguments.json) fmt::print("Each enqueued object has exactly one outcome.\n");
     return true;
@@ -138,8 +138,8 @@ Result<bool> VerifyAgainstLog(const VerifyArguments& arguments, const Settings& 
 
 }  // namespace
 
-int Verify(const VerifyArguments& arguments, const Settings& settings) {
-  const auto agrees = VerifyAgainstLog(arguments, settings);
+int Verify(const VerifyArguments& arguments, const Settings& settings, SignalStops& signals) {
+  const auto agrees = VerifyJob(arguments, settings, signals.stops().drain);
   if (!agrees) return FailJob(agrees.error());
   return *agrees ? kExitDone : kExitSomeFailed;
 }

@@ -95,6 +95,7 @@ struct JobAccount {
   uint64_t requeue_ended = 0;
   uint64_t duplicates = 0;           // records that came twice and were left out
   std::vector<TopicOffset> offsets;  // what was read of the log up to now
+  std::string log_identity;          // of that log; empty before anything was read
 };
 
 struct ResultRow {

@@ -45,7 +45,7 @@ constexpr const char* kSelectAccount =
 constexpr const char* kSelectLedger =
     "SELECT batch, position, key, error_code FROM objects WHERE job_id = ?1";
 
-constexpr const char* kSelectOffsets = "SELECT topic, partition, next_offset FROM offsets";
+constexpr const char* kSelectOffsets = "SELECT topic, partition, next_offset, log FROM offsets";
 
 constexpr const char* kSelectPredictions =
     "SELECT class, label, probability FROM predictions WHERE object_id = ?1 ORDER BY rank";
@@ -235,6 +235,7 @@ class SqliteResultReader final : public ResultReader {
       if (!more) break;
       account.offsets.push_back(
           {{std::string(offsets.Text(0)), static_cast<int32_t>(offsets.Int(1))}, offsets.Int(2)});
+      account.log_identity = offsets.Text(3);
     }
     if (!known) return account;
     account.done = static_cast<uint64_t>(find.Int(1));

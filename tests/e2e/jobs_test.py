@@ -127,17 +127,24 @@ class RunJobsTest(JobsTest):
         self.assertIn(done.returncode, (0, 1), done.stderr)
         self.assertEqual(self.state(), "complete")
 
-    def stop_half_way(self, keys):
-        """A run that is killed with some of its objects done and some not."""
+    def start_slowly(self, log=e2e.subprocess.DEVNULL):
+        """A run that writes its results a few at a time."""
         process = e2e.start(
             *("run", self.pictures, "--model", e2e.MODEL, "--db", self.db, "--job", self.job),
             *("--batch-keys", "4", "--collect-rows", "8", "--sessions", "1"),
+            log=log,
         )
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        e2e.wait_until(
-            lambda: e2e.query_or_nothing(self.db, "SELECT 1 FROM objects LIMIT 1"), "a result"
-        )
+        return process
+
+    def attempts_or_nothing(self):
+        return e2e.query_or_nothing(self.db, "SELECT 1 FROM objects LIMIT 1")
+
+    def stop_half_way(self, keys):
+        """A run that is killed with some of its objects done and some not."""
+        process = self.start_slowly()
+        e2e.wait_until(self.attempts_or_nothing, "a result")
         process.kill()
         process.wait()
         done = len(self.attempts())
@@ -193,6 +200,41 @@ class RunJobsTest(JobsTest):
         self.command("resume")
         self.work()
         self.assert_each_key_once(self.job, keys)
+
+    def pause_at_work(self, keys):
+        """A run that was paused from another terminal, with work left."""
+        log = open(self.dir / "log.txt", "wb")
+        self.addCleanup(log.close)
+        process = self.start_slowly(log)
+        e2e.wait_until(self.attempts_or_nothing, "a result")
+        self.command("pause")
+        e2e.wait_until(
+            lambda: b"is paused: trawl resume" in (self.dir / "log.txt").read_bytes(), "paused"
+        )
+        self.assertEqual(self.state(), "paused")
+        self.assertLess(len(self.attempts()), len(keys))
+        return process
+
+    def test_a_run_at_work_is_paused_and_resumed_from_another_terminal(self):
+        keys = self.write_pictures(2000)
+        process = self.pause_at_work(keys)
+        nobody = e2e.trawl("pause", "nobody", "--db", self.db)
+        self.assert_clean_error(nobody, 4, "no such job 'nobody'")
+        held = e2e.trawl("verify", self.job, "--db", self.db)
+        self.assert_clean_error(held, 2, f"in use by process {process.pid}")
+        self.command("resume")
+        self.assertEqual(process.wait(timeout=60), 0)
+        self.assert_each_key_once(self.job, keys)
+        self.verify(0)
+
+    def test_a_run_at_work_is_cancelled_from_another_terminal(self):
+        keys = self.write_pictures(2000)
+        process = self.pause_at_work(keys)
+        self.command("cancel")
+        self.assertEqual(process.wait(timeout=60), 1)
+        self.assertEqual(self.state(), "cancelled")
+        self.assertEqual(set(self.failures().values()), {"cancelled"})
+        self.verify(0)
 
     def test_bad_input_gets_one_clear_line(self):
         self.write_pictures(3)

@@ -5,6 +5,15 @@ ALTER TABLE jobs ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;       -- of the
 ALTER TABLE jobs ADD COLUMN requeued INTEGER NOT NULL DEFAULT 0;       -- objects enqueued again by later attempts
 ALTER TABLE jobs ADD COLUMN requeue_ended INTEGER NOT NULL DEFAULT 0;  -- outcomes of those attempts
 
+-- What commands ask of the process that holds the log of these jobs (trawl run): nobody else may write it.
+CREATE TABLE requests (
+  id          INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: an answer must not meet another question
+  job         TEXT NOT NULL,
+  control     TEXT NOT NULL CHECK (control IN ('run', 'paused', 'cancelled')),
+  answer_code INTEGER,                            -- NULL until it is answered; 0: done
+  answer      TEXT
+) STRICT;
+
 -- settled: every enqueued object has its row, they are the very objects enqueued, and no later attempt is under way.
 DROP VIEW job_progress;
 CREATE VIEW job_progress (job, state, enqueued, done, failed) AS

@@ -136,8 +136,18 @@ class AuditTest : public ::testing::Test {
     return stored;
   }
 
-  Audit Books() {
-    return AuditJob(*log_, *reader_, settings_.group, FindJob(*log_, "job").value()).value();
+  Audit Books() { return Books(*log_, {}, {}).value(); }
+
+  Result<Audit> Books(storage::MessageLog& log, std::chrono::milliseconds settle,
+                      std::function<void(uint64_t)> on_second_look) {
+    const JobRecord job = FindJob(*log_, "job").value();
+    return AuditJob({.log = log,
+                     .reader = *reader_,
+                     .job = job,
+                     .group = settings_.group,
+                     .settle = settle,
+                     .on_second_look = std::move(on_second_look)},
+                    {});
   }
 
   std::vector<std::string> Names(const ObjectSet& objects) {
@@ -226,6 +236,39 @@ TEST_F(AuditTest, ARecordThatWasNeverPublishedIsNamedAndRepairedOnce) {
   EXPECT_EQ(seen_attempts_.at("key 7"), 2);
   EXPECT_EQ(seen_attempts_.at("key 9"), 1);
   EXPECT_EQ(reader_->Job("job")->state, "complete");
+}
+
+TEST_F(AuditTest, WhatAnOpenTransactionHidesIsNotMissingAtTheSecondLook) {
+  lost_ = {"key 7"};
+  Work();
+  // Everything but key 7 is committed, and nothing is to be seen of it.
+  std::vector<storage::OutgoingRecord> hidden;
+  ASSERT_TRUE(storage::ReadToEnd(*log_, storage::kResultsTopic, [&](const auto& record) {
+                hidden.push_back({record.at.topic, record.at.partition, record.key, record.value});
+              }).ok());
+  ASSERT_TRUE(log_->Trim(std::vector<storage::TopicOffset>{{{storage::kResultsTopic, 0}, 1'000},
+                                                           {{storage::kResultsTopic, 1}, 1'000}})
+                  .ok());
+  EXPECT_EQ(Books().missing.size(), 40u);
+  uint64_t looked_twice_at = 0;
+  const auto books = Books(*log_, std::chrono::milliseconds(1), [&](uint64_t objects) {
+    looked_twice_at = objects;
+    storage::Transaction transaction;
+    transaction.records = hidden;
+    ASSERT_TRUE(log_->OpenProducer("worker").value()->Commit(transaction).ok());
+  });
+  ASSERT_TRUE(books);
+  EXPECT_EQ(looked_twice_at, 40u);
+  EXPECT_THAT(Names(books->missing), ElementsAre("key 7"));
+  EXPECT_EQ(books->uncollected.size(), 39u);
+}
+
+TEST_F(AuditTest, ADatabaseOfAnotherLogIsRefused) {
+  Work();
+  Collect();
+  auto other = storage::OpenEmbeddedLog(Path("other")).value();
+  ASSERT_TRUE(other->EnsureTopics(storage::TopicSpecs(settings_)).ok());
+  EXPECT_THAT(Books(*other, {}, {}).error().message(), HasSubstr("filled from another log"));
 }
 
 TEST_F(AuditTest, ARowThatWasDeletedIsNamedAndItsCountersAreMended) {

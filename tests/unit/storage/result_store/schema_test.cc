@@ -6,6 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <thread>
+
+#include "storage/result_store/control_requests.h"
 #include "storage/result_store/result_store.h"
 #include "tests/support/records.h"
 #include "tests/support/temp_dir.h"
@@ -67,6 +70,28 @@ TEST_F(ResultSchema, CountingAgainMendsCountersWhoseRowsWereChanged) {
   EXPECT_THAT(Column("SELECT done || ' ' || failed || ' ' || requeue_ended FROM jobs"),
               ElementsAre("2 1 6"));
   EXPECT_EQ(Column("SELECT collected_digest FROM jobs").at(0), before);
+}
+
+TEST_F(ResultSchema, AQuestionIsAnsweredOnceAndTakenBackWhenNobodyAnswers) {
+  const auto holder = ControlRequests::Open(Path()).value();
+  const auto command = ControlRequests::Open(Path()).value();
+  std::jthread answering([&] {
+    while (true) {
+      const auto pending = holder->Pending().value();
+      if (pending.empty()) continue;
+      EXPECT_EQ(pending[0].job_id, "j");
+      EXPECT_EQ(pending[0].wanted, JobControl::kPaused);
+      EXPECT_TRUE(holder->Answer(pending[0].id, Status(Code::kNotFound, "no such job")).ok());
+      return;
+    }
+  });
+  const Status answer = command->Ask("j", JobControl::kPaused, std::chrono::seconds(60), {});
+  EXPECT_EQ(answer.code(), Code::kNotFound);
+  EXPECT_EQ(answer.message(), "no such job");
+  EXPECT_THAT(Column("SELECT id FROM requests"), ElementsAre());
+  EXPECT_EQ(command->Ask("j", JobControl::kRun, std::chrono::milliseconds(0), {}).code(),
+            Code::kDeadlineExceeded);
+  EXPECT_TRUE(holder->Pending()->empty());
 }
 
 TEST_F(ResultSchema, EveryTableIsStrict) {
