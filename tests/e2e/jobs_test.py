@@ -56,10 +56,12 @@ class JobsTest(e2e.EndToEndTest):
         return json.loads(done.stdout)["state"] if done.returncode == 0 else "unknown"
 
     def delete_rows(self, *keys):
-        row = "(SELECT id FROM objects WHERE key = ?)"
+        row = (
+            "(SELECT o.id FROM objects o JOIN jobs j ON j.id = o.job_id WHERE job = ? AND key = ?)"
+        )
         for key in keys:
-            execute(self.db, f"DELETE FROM predictions WHERE object_id = {row}", key)
-            execute(self.db, f"DELETE FROM objects WHERE id = {row}", key)
+            execute(self.db, f"DELETE FROM predictions WHERE object_id = {row}", self.job, key)
+            execute(self.db, f"DELETE FROM objects WHERE id = {row}", self.job, key)
 
     def failures(self):
         return dict(e2e.query(self.db, "SELECT key, code FROM failures WHERE job = ?", self.job))

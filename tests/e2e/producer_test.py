@@ -1,7 +1,7 @@
 """Listing once: producers on a real broker that are killed, doubled, stopped and run again.
 
-The oracle is the test's own list of keys against what kcat reads from the work topic. TRAWL_E2E_KEYS
-and TRAWL_E2E_KILLS scale the kill -9 test up (10^6 keys, 20 kills).
+The oracle is the test's own list of keys against what kcat reads from the work topic.
+TRAWL_E2E_KEYS and TRAWL_E2E_KILLS scale the kill -9 test up (10^6 keys, 20 kills).
 """
 
 import collections
