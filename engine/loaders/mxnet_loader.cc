@@ -13,7 +13,8 @@
 namespace trawl::engine {
 namespace {
 
-constexpr uint64_t kMaxSymbolBytes = uint64_t{64} << 20;
+// 400 bytes a node, at the most nodes that are read; ResNet-152 has 300 kB.
+constexpr uint64_t kMaxSymbolBytes = uint64_t{8} << 20;
 constexpr uint64_t kMaxParamsBytes = uint64_t{4} << 30;
 
 /// Inputs of `node` that its conversion looks at.

@@ -1,5 +1,6 @@
 #include "engine/loaders/mxnet_symbol.h"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +10,32 @@ namespace trawl::engine {
 namespace {
 
 using Json = nlohmann::json;
+
+// Numbers of an edge lie at depth 5; a node has some 30 values. A value takes some 100 bytes, so
+// all take 100 MiB at most.
+constexpr int kMaxDepth = 8;
+constexpr size_t kMaxJsonValues = 50 * kMaxNodes;
+
+/// Few bytes of text can become a hundred in memory, so what is too deep or too much is dropped
+/// while it is read. Errors: kDataLoss, kResourceExhausted.
+Result<Json> ParseJson(std::string_view text) {
+  size_t values = 0;
+  int deepest = 0;
+  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
+    deepest = std::max(deepest, depth);
+    return deepest <= kMaxDepth && ++values <= kMaxJsonValues;
+  };
+  Json json = Json::parse(text, keep, /*allow_exceptions=*/false);
+  if (deepest > kMaxDepth) {
+    return Error(Code::kDataLoss, "the symbol file nests more than {} deep", kMaxDepth);
+  }
+  if (values > kMaxJsonValues) {
+    return Error(Code::kResourceExhausted, "more than {} values in the symbol file",
+                 kMaxJsonValues);
+  }
+  if (json.is_discarded()) return Error(Code::kDataLoss, "the symbol file is not valid JSON");
+  return json;
+}
 
 tl::unexpected<Status> BadValue(std::string_view key, std::string_view text, const char* type) {
   return Error(Code::kInvalidArgument, "attribute {} = '{}' is not {}", key, text, type);
@@ -146,8 +173,7 @@ Result<std::vector<int64_t>> SymbolNode::Ints(std::string_view key,
 }
 
 Result<Symbol> ParseMxnetSymbol(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return Error(Code::kDataLoss, "the symbol file is not valid JSON");
+  TRAWL_ASSIGN(const Json json, ParseJson(text));
   const auto nodes = json.is_object() ? json.find("nodes") : json.end();
   const auto heads = json.is_object() ? json.find("heads") : json.end();
   if (!json.is_object() || nodes == json.end() || heads == json.end() || !nodes->is_array() ||

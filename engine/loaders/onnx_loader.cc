@@ -13,6 +13,7 @@
 #include "engine/loaders/loaders.h"
 #include "engine/loaders/onnx_tensor.h"
 #include "engine/loaders/onnx_upgrade.h"
+#include "engine/loaders/onnx_wire.h"
 #include "engine/ops.h"
 
 namespace trawl::engine {
@@ -27,6 +28,7 @@ Result<onnx::ModelProto> ParseModel(std::string_view bytes) {
     return Error(Code::kResourceExhausted, "{} bytes, the limit is {}", bytes.size(),
                  kMaxOnnxBytes);
   }
+  TRAWL_TRY(CheckOnnxParts(bytes));
   if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     return Error(Code::kDataLoss, "not an ONNX file, or a damaged one");
   }
@@ -186,6 +188,10 @@ class OnnxLoader {
       return Error(Code::kUnimplemented, "only tensors are supported");
     }
     const onnx::TypeProto_Tensor& type = input.type().tensor_type();
+    if (type.shape().dim_size() > static_cast<int>(kMaxRank)) {
+      return Error(Code::kUnimplemented, "{} dimensions, at most {} are supported",
+                   type.shape().dim_size(), kMaxRank);
+    }
     TRAWL_ASSIGN(const DType dtype, ToDType(type.elem_type()));
     TRAWL_ASSIGN(Shape shape, InputShape(type, only));
     return Define(input.name(), graph_.AddInput(input.name(), dtype, std::move(shape)));

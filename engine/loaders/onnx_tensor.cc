@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "engine/limits.h"
 #include "engine/loaders/float16.h"
 
 namespace trawl::engine {
@@ -15,6 +16,10 @@ static_assert(std::endian::native == std::endian::little, "raw_data is little-en
 using Proto = onnx::TensorProto;
 
 Result<Shape> CheckedShape(const Proto& proto) {
+  if (proto.dims_size() > static_cast<int>(kMaxRank)) {
+    return Error(Code::kUnimplemented, "{} dimensions, at most {} are supported", proto.dims_size(),
+                 kMaxRank);
+  }
   Shape shape;
   for (const int64_t dim : proto.dims()) {
     if (dim < 0 || dim > INT32_MAX) return Error(Code::kInvalidArgument, "a dimension of {}", dim);
@@ -37,7 +42,8 @@ Result<Tensor> Read(const Proto& proto, DType dtype, const Shape& shape, const F
   const bool is_raw = proto.has_raw_data();
   if (is_raw ? raw.size() / sizeof(Stored) != count || raw.size() % sizeof(Stored) != 0
              : static_cast<uint64_t>(field.size()) != count) {
-    return Error(Code::kDataLoss, "{} {} of data for shape {}", is_raw ? raw.size() : field.size(),
+    return Error(Code::kDataLoss, "{} {} of data for shape {}",
+                 is_raw ? raw.size() : static_cast<size_t>(field.size()),
                  is_raw ? "bytes" : "numbers", ToString(shape));
   }
   Tensor tensor(dtype, shape);

@@ -17,44 +17,21 @@
 #include "tests/support/seed.h"
 #include "tests/unit/engine/loaders/mxnet_files.h"
 #include "tests/unit/engine/loaders/onnx_files.h"
+#include "tests/unit/engine/loaders/valid_files.h"
 
 namespace trawl::engine {
 namespace {
 
 using ::testing::HasSubstr;
+using testing::OnnxInput;
+using testing::OnnxModel;
+using testing::OnnxOutput;
+using testing::ValidOnnx;
+using testing::ValidParams;
+using testing::ValidSymbol;
 using Loader = std::function<Result<Graph>(std::string_view)>;
 
-std::string ValidOnnx() {
-  return testing::OnnxModel(
-      11, testing::OnnxInput("data", "N 3 8 8") + testing::OnnxOutput("prob") +
-              "initializer { name: 'w' data_type: 1 dims: [4, 3, 3, 3] raw_data: '" +
-              std::string(4 * 3 * 3 * 3 * 4, 'A') +
-              "' } initializer { name: 's' data_type: 7 dims: 2 int64_data: [0, -1] } "
-              "node { op_type: 'Conv' name: 'c' input: 'data' input: 'w' output: 'm' attribute { "
-              "name: 'pads' type: INTS ints: [1, 1, 1, 1] } } "
-              "node { op_type: 'MaxPool' input: 'm' output: 'p' attribute { name: 'kernel_shape' "
-              "type: INTS ints: [2, 2] } attribute { name: 'strides' type: INTS ints: [2, 2] } } "
-              "node { op_type: 'Reshape' input: 'p' input: 's' output: 'r' } "
-              "node { op_type: 'Softmax' input: 'r' output: 'prob' }");
-}
-
-std::string ValidSymbol() {
-  return testing::Symbol(
-      {{"null", "data", {}, {}},
-       {"null", "w", {}, {}},
-       {"null", "b", {}, {}},
-       {"Convolution",
-        "c",
-        {{"kernel", "(3, 3)"}, {"pad", "(1, 1)"}, {"num_filter", "4"}},
-        {0, 1, 2}},
-       {"Pooling", "p", {{"kernel", "(2, 2)"}, {"stride", "(2, 2)"}, {"pool_type", "avg"}}, {3}},
-       {"Reshape", "r", {{"shape", "(0, -1)"}}, {4}},
-       {"SoftmaxOutput", "softmax", {}, {5}}});
-}
-
-std::string ValidParams() { return testing::Params({{"arg:w", {4, 3, 3, 3}}, {"arg:b", {4}}}); }
-
-const MxnetOptions kMxnetOptions = {.input_shape = {kBatch, 3, 8, 8}};
+const MxnetOptions kMxnetOptions = testing::ValidMxnetOptions();
 
 struct Victim {
   const char* name;
@@ -181,23 +158,67 @@ TEST(HostileBytes, NumbersAtTheirLimitsNeverCrash) {
   }
 }
 
+/// A field of a protobuf message that is a message or a text.
+std::string Field(int number, const std::string& bytes) {
+  std::string out(1, static_cast<char>(number << 3 | 2));
+  for (size_t n = bytes.size();; n >>= 7) {
+    out.push_back(static_cast<char>((n & 0x7f) | (n > 0x7f ? 0x80 : 0)));
+    if (n <= 0x7f) return out + bytes;
+  }
+}
+
+/// `count` times the same bytes.
+std::string Repeat(const std::string& bytes, size_t count) {
+  std::string out;
+  for (size_t i = 0; i < count; ++i) out += bytes;
+  return out;
+}
+
 TEST(HostileBytes, DeepNestingIsRefused) {
   // Graphs within attributes within nodes within graphs; the length of each level is that of the
   // rest, so the bytes are built from the inside.
   std::string graph;
-  const auto field = [](int number, const std::string& bytes) {
-    std::string out(1, static_cast<char>(number << 3 | 2));
-    for (size_t n = bytes.size();; n >>= 7) {
-      out.push_back(static_cast<char>((n & 0x7f) | (n > 0x7f ? 0x80 : 0)));
-      if (n <= 0x7f) return out + bytes;
-    }
-  };
   for (int level = 0; level < 2'000; ++level) {
-    graph = field(1, field(5, field(6, graph)));  // GraphProto.node, .attribute, .g
+    graph = Field(1, Field(5, Field(6, graph)));  // GraphProto.node, .attribute, .g
   }
-  const auto loaded = ParseOnnx(field(7, graph));  // ModelProto.graph
+  const auto loaded = ParseOnnx(Field(7, graph));  // ModelProto.graph
   ASSERT_FALSE(loaded);
   EXPECT_EQ(loaded.error().code(), Code::kDataLoss);
+}
+
+/// Two bytes of file can be two hundred in memory.
+TEST(HostileBytes, FilesThatWouldGrowInMemoryAreRefused) {
+  const std::string nothing = Field(1, "");
+  for (const std::string& graph : {
+           Repeat(Field(1, ""), 600'000),                       // nodes
+           Field(1, Repeat(Field(5, ""), 600'000)),             // attributes of a node
+           Repeat(Field(5, Repeat(Field(13, ""), 60)), 9'000),  // where weights are said to lie
+           Field(11, Field(2, Field(1, Field(2, Repeat(nothing, 600'000))))),  // dimensions
+       }) {
+    const auto loaded = ParseOnnx(Field(7, graph));
+    ASSERT_FALSE(loaded);
+    EXPECT_EQ(loaded.error().code(), Code::kResourceExhausted) << loaded.error().message();
+  }
+  for (const std::string value : {"[]", "{}", "0", "\"\""}) {
+    const auto symbol = ParseMxnetSymbol("{\"nodes\":[" + Repeat(value + ",", 1'100'000) + value +
+                                         "],\"heads\":[[0,0]]}");
+    ASSERT_FALSE(symbol);
+    EXPECT_EQ(symbol.error().code(), Code::kResourceExhausted) << symbol.error().message();
+  }
+}
+
+TEST(HostileBytes, RanksThatNobodyHasAreRefusedInOneLine) {
+  const std::string dims = Repeat("1, ", 100'000) + "1";
+  for (const std::string& graph :
+       {OnnxInput("x", Repeat("1 ", 100'001)) + OnnxOutput("y") +
+            "node { op_type: 'Relu' name: 'r' input: 'x' output: 'y' }",
+        OnnxInput("x", "N 4") + OnnxOutput("y") + "initializer { name: 'w' data_type: 1 dims: [" +
+            dims + "] float_data: 1 } node { op_type: 'Add' input: 'x' input: 'w' output: 'y' }"}) {
+    const auto loaded = ParseOnnx(OnnxModel(13, graph));
+    ASSERT_FALSE(loaded);
+    EXPECT_THAT(loaded.error().message(), HasSubstr("100001 dimensions"));
+    EXPECT_LT(loaded.error().message().size(), 200u);
+  }
 }
 
 TEST(HostileBytes, ExternalDataIsNeverOpened) {

@@ -79,8 +79,15 @@ TEST(MxnetSymbol, RefusesWhatIsNoSymbolFile) {
   }
 }
 
-TEST(MxnetSymbol, SurvivesDeepNesting) {
-  EXPECT_FALSE(ParseMxnetSymbol(std::string(1'000'000, '[')));
+TEST(MxnetSymbol, RefusesDeepNesting) {
+  for (const std::string& text :
+       {std::string(1'000'000, '['),
+        R"({"nodes":)" + std::string(9, '[') + std::string(9, ']') + R"(,"heads":[[0,0]]})"}) {
+    const auto symbol = ParseMxnetSymbol(text);
+    ASSERT_FALSE(symbol);
+    EXPECT_EQ(symbol.error().code(), Code::kDataLoss);
+    EXPECT_EQ(symbol.error().message(), "the symbol file nests more than 8 deep");
+  }
 }
 
 }  // namespace
