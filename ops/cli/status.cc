@@ -69,14 +69,27 @@ void PrintJob(const JobStatus& job) {
              100 * shares.download, 100 * shares.decode, 100 * shares.infer);
 }
 
+/// Messages that were no work: not a job, though their failures are kept like one's.
+bool IsMalformed(const JobStatus& job) { return job.state == "malformed"; }
+
+void PrintMalformed(const JobStatus& messages) {
+  const std::string name = EscapeForTerminal(messages.job_id);
+  fmt::print("{} on {} (see trawl results {} --failed)\n",
+             Count(messages.failed, "malformed message"), name.substr(name.find('/') + 1), name);
+}
+
 void PrintJobs(const std::vector<JobStatus>& jobs) {
   std::vector<std::vector<std::string>> rows;
-  for (const JobStatus& job : jobs)
+  for (const JobStatus& job : jobs) {
+    if (IsMalformed(job)) continue;
     rows.push_back({EscapeForTerminal(job.job_id), job.state, std::to_string(job.enqueued),
                     std::to_string(job.done), std::to_string(job.failed),
                     fmt::format("{:.1f}", job.rate_per_second), EscapeForTerminal(job.model_name)});
+  }
   fmt::print("{}", FormatTable({"JOB", "STATE", "ENQUEUED", "DONE", "FAILED", "RATE/S", "MODEL"},
                                rows, {false, false, true, true, true, true, false}));
+  for (const JobStatus& job : jobs)
+    if (IsMalformed(job)) PrintMalformed(job);
 }
 
 /// The database may not exist yet either: the collector makes it.
@@ -126,7 +139,7 @@ int PrintStatus(const StatusArguments& arguments, SignalStops& signals) {
   if (arguments.json)
     fmt::print("{}\n", Dump(StatusJson(*job)));
   else
-    PrintJob(*job);
+    IsMalformed(*job) ? PrintMalformed(*job) : PrintJob(*job);
   return kExitDone;
 }
 

@@ -36,6 +36,30 @@ Result<std::vector<TopicPartition>> FindPartitions(MessageLog& log) {
   return partitions;
 }
 
+Status StatusOf(const Result<bool>& result) { return result ? OkStatus() : result.error(); }
+
+/// Refuses a log that is not the one, or not all of the one, that the database was filled from.
+Status CheckSameLog(const std::vector<StoredOffset>& stored, MessageLog& log,
+                    CollectBuffer& buffer) {
+  for (const auto& [at, offset, last] : stored) {
+    TRAWL_ASSIGN(const LogExtent extent, log.Extent(at));
+    if (offset > extent.end) {
+      return Error(Code::kFailedPrecondition,
+                   "the results database has read {}/{} up to offset {}, but it ends at {}: the "
+                   "topic was deleted and made anew, or cut short",
+                   at.topic, at.partition, offset, extent.end);
+    }
+    if (offset < extent.first) {
+      return Error(Code::kFailedPrecondition,
+                   "offsets {} to {} of {}/{} are gone from the log before the results database "
+                   "has read them: its retention is too short",
+                   offset, extent.first - 1, at.topic, at.partition);
+    }
+    buffer.AwaitKnown(at, extent.first);
+  }
+  return OkStatus();
+}
+
 class Collector {
  public:
   Collector(const CollectorOptions& options, StopSignals stop, CollectBuffer buffer,
@@ -79,8 +103,21 @@ class Collector {
       options_.clock.SleepFor(kPollTimeout, stop_.drain);
       return OkStatus();
     }
-    if (polled->end_of) at_end_.insert(*polled->end_of);
-    if (polled->record && refused_.ok()) Take(*polled->record);
+    if (polled->end_of) return ReachEnd(*polled->end_of, polled->end_offset);
+    if (!polled->record || !refused_.ok()) return OkStatus();
+    if (buffer_.AwaitsKnown(polled->record->at)) {
+      TRAWL_ASSIGN(const bool known, buffer_.CheckKnown(polled->record->at, &*polled->record));
+      if (known) return OkStatus();
+    }
+    Take(*polled->record);
+    return OkStatus();
+  }
+
+  Status ReachEnd(const TopicPartition& at, int64_t offset) {
+    if (buffer_.AwaitsKnown(at)) TRAWL_TRY(StatusOf(buffer_.CheckKnown(at, nullptr)));
+    if (buffer_.empty()) first_buffered_ = Now();
+    buffer_.ReachedEnd(at, offset);
+    at_end_.insert(at);
     return OkStatus();
   }
 
@@ -207,15 +244,16 @@ class Collector {
 
 Status RunCollector(const CollectorOptions& options, StopSignals stop) {
   TRAWL_ASSIGN(const std::string identity, options.log.Identity());
-  TRAWL_ASSIGN(const std::vector<TopicOffset> stored, options.results.Offsets(identity));
+  TRAWL_ASSIGN(const std::vector<StoredOffset> stored, options.results.Offsets(identity));
   TRAWL_ASSIGN(std::vector<TopicPartition> partitions, FindPartitions(options.log));
-  for (const TopicOffset& offset : stored) {
+  for (const StoredOffset& offset : stored) {
     if (std::find(partitions.begin(), partitions.end(), offset.at) != partitions.end()) continue;
     return Error(Code::kFailedPrecondition,
                  "the results database has read {}/{}, which the log does not have",
                  offset.at.topic, offset.at.partition);
   }
   CollectBuffer buffer(partitions, stored);
+  TRAWL_TRY(CheckSameLog(stored, options.log, buffer));
   TRAWL_ASSIGN(std::unique_ptr<LogConsumer> consumer, options.log.Assign(buffer.NextReads()));
   return Collector(options, std::move(stop), std::move(buffer), std::move(partitions),
                    std::move(consumer))

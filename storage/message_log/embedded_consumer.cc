@@ -116,6 +116,7 @@ Result<PollResult> EmbeddedConsumer::NextOf(const TopicPartition& at, Reading& r
   } else if (reading.end_told != end) {
     reading.end_told = end;
     result.end_of = at;
+    result.end_offset = end;
   }
   return result;
 }

@@ -66,6 +66,14 @@ class EmbeddedLog final : public MessageLog {
     return count;
   }
 
+  Result<LogExtent> Extent(const TopicPartition& at) override {
+    const std::lock_guard lock(state_.mutex);
+    const EmbeddedStore::Extent* extent = state_.store->Find(at);
+    if (extent == nullptr)
+      return Error(Code::kNotFound, "there is no partition {}/{}", at.topic, at.partition);
+    return LogExtent{extent->first, extent->next};
+  }
+
   Result<std::string> Identity() override {
     const std::lock_guard lock(state_.mutex);
     return state_.store->identity();

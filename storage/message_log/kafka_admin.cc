@@ -114,6 +114,22 @@ Result<int> KafkaAdmin::PartitionCount(const std::string& topic) {
   return state.partitions;
 }
 
+Result<LogExtent> KafkaAdmin::Extent(const TopicPartition& at) {
+  const Deadline deadline = steady_clock::now() + kPatience;
+  TRAWL_ASSIGN(const TopicState state, Describe(at.topic, deadline));
+  if (at.partition < 0 || at.partition >= state.partitions)
+    return Error(Code::kNotFound, "there is no partition {}/{}", at.topic, at.partition);
+  LogExtent extent;
+  const auto code =
+      rd_kafka_query_watermark_offsets(client_->get(), at.topic.c_str(), at.partition,
+                                       &extent.first, &extent.end, MillisUntil(deadline));
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return extent;
+  if (CodeOf(code) == Code::kUnavailable)
+    return tl::unexpected(Unreachable(rd_kafka_err2str(code)));
+  return Error(CodeOf(code), "asking for the offsets of {}/{}: {}", at.topic, at.partition,
+               rd_kafka_err2str(code));
+}
+
 Status KafkaAdmin::Create(std::span<const TopicSpec> topics, Deadline deadline) {
   std::vector<NewTopic> owned;
   std::vector<rd_kafka_NewTopic_t*> raw;

@@ -22,6 +22,8 @@ class KafkaAdmin {
   Result<std::string> ClusterId();
   /// Errors: kNotFound.
   Result<int> PartitionCount(const std::string& topic);
+  /// Errors: kNotFound.
+  Result<LogExtent> Extent(const TopicPartition& at);
   /// As MessageLog::EnsureTopics. Returns when every partition has a leader.
   Status EnsureTopics(std::span<const TopicSpec> topics);
   /// "reaching Kafka at HOSTS: <what the connection complained about, else `fallback`>".

@@ -210,7 +210,8 @@ std::optional<Result<PollResult>> KafkaConsumer::InterpretError(const rd_kafka_m
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
       return PollResult{
           .record = {},
-          .end_of = TopicPartition{rd_kafka_topic_name(message.rkt), message.partition}};
+          .end_of = TopicPartition{rd_kafka_topic_name(message.rkt), message.partition},
+          .end_offset = message.offset};
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
       return Result<PollResult>(Error(Code::kFailedPrecondition,
                                       "reading {}: offset {} does not exist (any more): {}", where,

@@ -20,6 +20,7 @@ class KafkaLog final : public MessageLog {
   Result<int> PartitionCount(const std::string& topic) override {
     return admin_->PartitionCount(topic);
   }
+  Result<LogExtent> Extent(const TopicPartition& at) override { return admin_->Extent(at); }
   Result<std::string> Identity() override { return admin_->ClusterId(); }
 
   Result<std::unique_ptr<TransactionalProducer>> OpenProducer(

@@ -63,6 +63,7 @@ struct LogRecord {
 struct PollResult {
   std::optional<LogRecord> record;
   std::optional<TopicPartition> end_of;  // this partition has no further committed record for now
+  int64_t end_offset = 0;                // with end_of: nothing below it is left to read
 };
 
 /// Called inside Poll or Close, on the polling thread. Must return within 10 s.
@@ -93,6 +94,12 @@ class LogConsumer {
   virtual Status RewindToCommitted() = 0;
   /// Leaves the group (OnRevoked runs first). Bounded to 10 s.
   virtual void Close() = 0;
+};
+
+/// Which offsets a partition holds: [first, end). What was below `first` is gone.
+struct LogExtent {
+  int64_t first = 0;
+  int64_t end = 0;
 };
 
 /// All or nothing: the records become visible and the group's offsets advance, or neither.
@@ -137,6 +144,8 @@ class MessageLog {
   virtual Status EnsureTopics(std::span<const TopicSpec> topics) = 0;
   /// Errors: kNotFound when there is no such topic.
   virtual Result<int> PartitionCount(const std::string& topic) = 0;
+  /// Errors: kNotFound when there is no such partition.
+  virtual Result<LogExtent> Extent(const TopicPartition& at) = 0;
   /// Names this log for good: a Kafka cluster id, an embedded log's uuid.
   virtual Result<std::string> Identity() = 0;
 

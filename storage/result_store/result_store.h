@@ -18,11 +18,25 @@
 
 namespace trawl::storage {
 
+/// A record and how to know it again.
+struct RecordMark {
+  int64_t offset = 0;
+  std::string digest;
+};
+
+/// How far a partition has been read.
+struct StoredOffset {
+  TopicPartition at;
+  int64_t offset = kBeginning;       // the next record to read
+  std::optional<RecordMark> last{};  // the newest one read
+};
+
 /// Moves one partition's offset in the same transaction as the rows read up to it.
 struct OffsetStep {
   TopicPartition at;
   int64_t expected = kBeginning;  // what the store must hold now (kBeginning: no row yet)
   int64_t next = 0;
+  std::optional<RecordMark> last{};
 };
 
 /// Everything that one transaction of the collector writes.
@@ -46,7 +60,7 @@ class ResultStore {
   virtual ~ResultStore() = default;
   /// The offsets to read on from, for the log with this identity. Errors: kFailedPrecondition when
   /// the database was filled from another log.
-  virtual Result<std::vector<TopicOffset>> Offsets(const std::string& log_identity) = 0;
+  virtual Result<std::vector<StoredOffset>> Offsets(const std::string& log_identity) = 0;
   /// One transaction. Errors: kFailedPrecondition (an offset is not the expected one: a second
   /// collector), kResourceExhausted (disk full), kUnavailable (locked by somebody for longer than
   /// the busy timeout).
@@ -63,7 +77,7 @@ Result<std::unique_ptr<ResultStore>> OpenResultStore(
 /// A job as the database sees it.
 struct JobStatus {
   std::string job_id;
-  std::string state;  // listing | running | paused | complete | cancelling | cancelled
+  std::string state;  // listing | running | paused | complete | cancelling | cancelled | malformed
   std::string source;
   std::string model_name;
   std::string model_digest;
@@ -77,7 +91,7 @@ struct JobStatus {
   StageTimings busy;                  // sums over the job's objects, ms
 
   /// Nothing more comes of it by itself.
-  bool ended() const { return state == "complete" || state == "cancelled"; }
+  bool ended() const { return state == "complete" || state == "cancelled" || state == "malformed"; }
 };
 
 /// One object's row by its identity, as the accounts know it. `key` lives as long as the visit.

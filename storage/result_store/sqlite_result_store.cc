@@ -84,15 +84,17 @@ constexpr const char* kCountSecond =
     "INSERT INTO throughput (job_id, second, results) VALUES (?1, ?2, ?3)"
     " ON CONFLICT (job_id, second) DO UPDATE SET results = results + ?3";
 
-constexpr const char* kReadOffsets = "SELECT topic, partition, next_offset, log FROM offsets";
+constexpr const char* kReadOffsets =
+    "SELECT topic, partition, next_offset, log, last_offset, last_digest FROM offsets";
 
 constexpr const char* kFirstOffset =
-    "INSERT INTO offsets (topic, partition, next_offset, log) VALUES (?1, ?2, ?3, ?4)"
+    "INSERT INTO offsets (topic, partition, next_offset, log, last_offset, last_digest)"
+    " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
     " ON CONFLICT (topic, partition) DO NOTHING";
 
 constexpr const char* kMoveOffset =
-    "UPDATE offsets SET next_offset = ?3"
-    " WHERE topic = ?1 AND partition = ?2 AND log = ?4 AND next_offset = ?5";
+    "UPDATE offsets SET next_offset = ?3, last_offset = ?5, last_digest = ?6"
+    " WHERE topic = ?1 AND partition = ?2 AND log = ?4 AND next_offset = ?7";
 
 struct Statements {
   SqliteStatement find_model, find_job, put_job, add_object, find_object, replace_object,
@@ -324,7 +326,12 @@ class BatchWriter {
     SqliteStatement& move = first ? statements_.first_offset : statements_.move_offset;
     move.Bind(1, step.at.topic).Bind(2, int64_t{step.at.partition}).Bind(3, step.next);
     move.Bind(4, log_identity_);
-    if (!first) move.Bind(5, step.expected);
+    if (step.last) {
+      move.Bind(5, step.last->offset).Bind(6, step.last->digest);
+    } else {
+      move.BindNull(5).BindNull(6);
+    }
+    if (!first) move.Bind(7, step.expected);
     TRAWL_TRY(move.Run());
     if (database_.Changes() == 1) return OkStatus();
     return Error(
@@ -349,8 +356,8 @@ class SqliteResultStore final : public ResultStore {
 
   Status Prepare() { return statements_.Prepare(*database_); }
 
-  Result<std::vector<TopicOffset>> Offsets(const std::string& log_identity) override {
-    Result<std::vector<TopicOffset>> offsets = ReadOffsets(log_identity);
+  Result<std::vector<StoredOffset>> Offsets(const std::string& log_identity) override {
+    Result<std::vector<StoredOffset>> offsets = ReadOffsets(log_identity);
     if (!offsets) return Annotate(offsets.error(), "reading the offsets in {}", path_);
     log_identity_ = log_identity;
     return offsets;
@@ -364,8 +371,8 @@ class SqliteResultStore final : public ResultStore {
   }
 
  private:
-  Result<std::vector<TopicOffset>> ReadOffsets(const std::string& log_identity) {
-    std::vector<TopicOffset> offsets;
+  Result<std::vector<StoredOffset>> ReadOffsets(const std::string& log_identity) {
+    std::vector<StoredOffset> offsets;
     SqliteStatement& read = statements_.read_offsets;
     while (true) {
       TRAWL_ASSIGN(const bool row, read.Step());
@@ -377,8 +384,10 @@ class SqliteResultStore final : public ResultStore {
                      "the database was filled from another log ({}); this one is {}", other,
                      log_identity);
       }
-      offsets.push_back(
-          {{std::string(read.Text(0)), static_cast<int32_t>(read.Int(1))}, read.Int(2)});
+      StoredOffset& stored = offsets.emplace_back();
+      stored.at = {std::string(read.Text(0)), static_cast<int32_t>(read.Int(1))};
+      stored.offset = read.Int(2);
+      if (!read.IsNull(4)) stored.last = RecordMark{read.Int(4), std::string(read.Text(5))};
     }
   }
 

@@ -33,6 +33,9 @@ class FaultyLog final : public storage::MessageLog {
   Result<int> PartitionCount(const std::string& topic) override {
     return inner_.PartitionCount(topic);
   }
+  Result<storage::LogExtent> Extent(const storage::TopicPartition& at) override {
+    return inner_.Extent(at);
+  }
   Result<std::string> Identity() override { return inner_.Identity(); }
   Result<std::unique_ptr<storage::TransactionalProducer>> OpenProducer(
       const std::string& transactional_id) override {

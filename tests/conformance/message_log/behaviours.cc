@@ -192,6 +192,29 @@ TEST_P(MessageLogBehaviour, TellsTheEndOfAPartitionEachTimeItIsReached) {
   EXPECT_THAT(ReadAll(*reader), IsEmpty());  // returns when the end is told
 }
 
+TEST_P(MessageLogBehaviour, TellsWhichOffsetsAPartitionHoldsAndItsEndAsOneOfThem) {
+  const std::string topic = NewTopic();
+  const auto empty = log_->Extent({topic, 0});
+  ASSERT_OK(empty);
+  EXPECT_EQ(empty->first, 0);
+  EXPECT_EQ(empty->end, 0);
+  Put(topic, {"a", "b", "c"});
+  const auto extent = log_->Extent({topic, 0});
+  ASSERT_OK(extent);
+  EXPECT_EQ(extent->first, 0);
+  EXPECT_GE(extent->end, 3);
+  const auto reader = Reader(topic);
+  std::optional<int64_t> told;
+  while (!told) {
+    const auto polled = reader->Poll(std::chrono::seconds(10));
+    ASSERT_OK(polled);
+    if (polled->end_of) told = polled->end_offset;
+  }
+  EXPECT_EQ(*told, extent->end);
+  EXPECT_CODE(log_->Extent({topic, 1}), Code::kNotFound);
+  EXPECT_CODE(log_->Extent({Fresh("nowhere"), 0}), Code::kNotFound);
+}
+
 TEST_P(MessageLogBehaviour, ShowsNothingOfAnAbortedTransactionAndTellsTheEndBehindIt) {
   const std::string topic = NewTopic();
   const std::string input = NewTopic();

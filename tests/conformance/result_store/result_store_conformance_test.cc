@@ -159,6 +159,14 @@ TEST_P(ResultStoreConformance, TheRightCountOfWrongObjectsIsNotComplete) {
   EXPECT_EQ(JobOf("j").state, "running");
 }
 
+TEST_P(ResultStoreConformance, MalformedMessagesAreNoJobThatRuns) {
+  Write({{Failure("malformed/trawl.work.default", 7, 3, "trawl.work.default/3/7")}, {}, {}});
+  const JobStatus messages = JobOf("malformed/trawl.work.default");
+  EXPECT_EQ(messages.state, "malformed");
+  EXPECT_EQ(messages.failed, 1u);
+  EXPECT_TRUE(messages.ended());
+}
+
 TEST_P(ResultStoreConformance, AnEmptySealedJobIsComplete) {
   Write({{}, {Job("j", {}, JobState::kSealed)}, {}});
   EXPECT_EQ(JobOf("j").state, "complete");
@@ -253,7 +261,7 @@ TEST_P(ResultStoreConformance, OffsetsMoveWithTheRows) {
   store_ = GetParam().open_store(Path()).value();
   const auto offsets = store_->Offsets("log-1").value();
   ASSERT_EQ(offsets.size(), 2u);
-  for (const TopicOffset& offset : offsets)
+  for (const StoredOffset& offset : offsets)
     EXPECT_EQ(offset.offset, offset.at == kPartition ? 9 : 0);
 }
 

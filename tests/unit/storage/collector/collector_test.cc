@@ -8,6 +8,7 @@
 
 #include <filesystem>
 
+#include "storage/sqlite/sqlite.h"
 #include "tests/unit/storage/collector/workbench.h"
 
 namespace trawl::storage {
@@ -192,6 +193,75 @@ TEST_F(CollectorTest, ADatabaseOfAnotherLogIsRefused) {
   const Status status = bench_->CollectAll();
   EXPECT_EQ(status.code(), Code::kFailedPrecondition);
   EXPECT_THAT(status.message(), HasSubstr("filled from another log"));
+}
+
+/// A log that keeps what was collected, and whose results are then deleted and made anew.
+class RemadeTopicTest : public CollectorTest {
+ protected:
+  void Collect(uint32_t count) {
+    bench_->hooks.keep_collected = true;
+    bench_->Publish(SomeResults(count));
+    ExpectCollected(bench_->CollectAll(), count);
+  }
+
+  void RemakeTopic() {
+    bench_.reset();
+    const auto file =
+        SqliteDatabase::Open((folder_ / "log.db").string(), SqliteDatabase::Mode::kReadWrite,
+                             std::chrono::seconds(1))
+            .value();
+    const Status remade = file->Execute(
+        "CREATE TEMP TABLE remade AS SELECT p.id FROM partitions p JOIN topics t ON t.id = p.topic"
+        "   WHERE t.name = 'trawl.results';"
+        "DELETE FROM records WHERE id >> 40 IN (SELECT id FROM remade);"
+        "UPDATE partitions SET first_offset = 0, next_offset = 0"
+        "   WHERE id IN (SELECT id FROM remade)");
+    ASSERT_TRUE(remade.ok()) << remade.message();
+  }
+
+  void ExpectRefusal(const std::string& reason, uint64_t rows) {
+    const Status status = bench_->CollectAll();
+    EXPECT_EQ(status.code(), Code::kFailedPrecondition);
+    EXPECT_THAT(status.message(), HasSubstr(reason));
+    EXPECT_EQ(JobOf("j").done + JobOf("j").failed, rows);
+  }
+};
+
+TEST_F(RemadeTopicTest, OneThatEndsBeforeWhatWasReadIsRefused) {
+  Collect(60);
+  RemakeTopic();
+  Open();
+  bench_->Publish(SomeResults(6, 1));
+  ExpectRefusal("the topic was deleted and made anew, or cut short", 60);
+}
+
+TEST_F(RemadeTopicTest, OneThatHasGrownBeyondWhatWasReadIsRefusedToo) {
+  Collect(60);
+  RemakeTopic();
+  Open();
+  bench_->Publish(SomeResults(300, 1));
+  ExpectRefusal("is not the one that the results database has read", 60);
+}
+
+TEST_F(RemadeTopicTest, ResultsThatExpiredBeforeTheyWereReadAreNamed) {
+  Collect(60);
+  bench_->Publish(SomeResults(60, 1));
+  std::vector<TopicOffset> expired;
+  for (int32_t partition = 0; partition < 3; ++partition) {
+    const TopicPartition at{kResultsTopic, partition};
+    expired.push_back({at, bench_->log.Extent(at).value().end});
+  }
+  bench_->hooks.keep_collected = false;
+  ASSERT_TRUE(bench_->log.Trim(expired).ok());
+  ExpectRefusal("are gone from the log before the results database has read them", 60);
+}
+
+TEST_F(RemadeTopicTest, TheSameTopicIsReadOnAndNothingIsTakenTwice) {
+  Collect(60);
+  Open();
+  bench_->Publish(SomeResults(30, 1));
+  ExpectCollected(bench_->CollectAll(), 90);
+  EXPECT_EQ(bench_->stats.rows, 30);
 }
 
 TEST_F(CollectorTest, ADrainWritesWhatIsBuffered) {

@@ -16,6 +16,8 @@ struct Hooks {
   std::function<void()> on_poll, after_write, on_trim;
   /// A failure here is what the collector gets instead of a write.
   std::function<Status(const CollectedBatch&)> before_write;
+  /// The log keeps what it is told to trim, as Kafka does.
+  bool keep_collected = false;
   /// Replaces the partition count of a topic.
   std::function<int(const std::string& topic, int real)> partition_count;
 };
@@ -52,6 +54,7 @@ class ObservedLog final : public MessageLog {
     TRAWL_ASSIGN(const int count, real_.PartitionCount(topic));
     return hooks_.partition_count ? hooks_.partition_count(topic, count) : count;
   }
+  Result<LogExtent> Extent(const TopicPartition& at) override { return real_.Extent(at); }
   Result<std::string> Identity() override { return real_.Identity(); }
   Result<std::unique_ptr<TransactionalProducer>> OpenProducer(const std::string& id) override {
     return real_.OpenProducer(id);
@@ -68,7 +71,7 @@ class ObservedLog final : public MessageLog {
   Status Trim(std::span<const TopicOffset> offsets) override {
     trimmed.assign(offsets.begin(), offsets.end());
     if (hooks_.on_trim) hooks_.on_trim();
-    return real_.Trim(offsets);
+    return hooks_.keep_collected ? OkStatus() : real_.Trim(offsets);
   }
 
   std::vector<TopicOffset> trimmed;  // as the latest Trim said
@@ -81,7 +84,7 @@ class ObservedLog final : public MessageLog {
 class ObservedStore final : public ResultStore {
  public:
   ObservedStore(ResultStore& real, Hooks& hooks) : real_(real), hooks_(hooks) {}
-  Result<std::vector<TopicOffset>> Offsets(const std::string& identity) override {
+  Result<std::vector<StoredOffset>> Offsets(const std::string& identity) override {
     return real_.Offsets(identity);
   }
   Result<WriteReport> Write(const CollectedBatch& batch) override {
