@@ -1,0 +1,366 @@
+"""What the chaos tests share: a broker that can be killed, a network that can be broken, a fleet
+with a supervisor, and the oracle.
+
+The oracle believes nothing that Trawl says of itself. Its truth is the list of keys that the test
+made; it compares that list with SQLite, read with Python's own module, and with the committed
+records of the results topic, read by kcat.
+"""
+
+import collections
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+
+import trawl_e2e as e2e
+
+SESSION_TIMEOUT_MS = 6_000
+TRANSACTION_TIMEOUT_MS = 10_000
+
+
+class Network:
+    """A TCP proxy in front of the broker, which advertises the proxy's address to clients."""
+
+    def __init__(self, target_port):
+        self.target_port = target_port
+        self.delay_s = 0.0
+        self.open = threading.Event()  # cleared: a black hole, connections stay and nothing moves
+        self.open.set()
+        self.lock = threading.Lock()
+        self.sockets = set()
+        self.on_request = lambda api_key: None  # called for each request before it is passed on
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self._thread(self._accept)
+
+    def close(self):
+        self.open.set()
+        self.listener.close()
+        self.reset()
+
+    def reset(self):
+        """RST on every connection."""
+        with self.lock:
+            sockets, self.sockets = self.sockets, set()
+        for each in sockets:
+            try:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                each.shutdown(socket.SHUT_RD)
+                each.close()
+            except OSError:
+                pass  # it was gone already
+
+    def _thread(self, function, *arguments):
+        threading.Thread(target=function, args=arguments, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target_port), timeout=5)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            with self.lock:
+                self.sockets |= {client, server}
+            self._thread(self._pump, client, server, True)
+            self._thread(self._pump, server, client, False)
+
+    def _pump(self, source, sink, requests):
+        buffered = b""
+        try:
+            while data := source.recv(65536):
+                if self.delay_s:
+                    time.sleep(self.delay_s)
+                self.open.wait()
+                if requests:
+                    buffered = self._observe(buffered + data)
+                sink.sendall(data)
+        except OSError:
+            pass  # a connection's end is the point of this class
+        for each in (source, sink):
+            with self.lock:
+                self.sockets.discard(each)
+            try:
+                each.close()
+            except OSError:
+                pass
+
+    def _observe(self, data):
+        """Tells of each whole request; returns the rest. A request: int32 size, int16 API key."""
+        while len(data) >= 6:
+            size, api_key = struct.unpack(">ih", data[:6])
+            if len(data) < 4 + size:
+                break
+            self.on_request(api_key)
+            data = data[4 + size :]
+        return data
+
+
+END_TRANSACTION = 26  # the API key of EndTxn
+
+
+class ChaosBroker:
+    """One node of Apache Kafka: `address` for the oracle, `network` for everybody under test."""
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="trawl-chaos-broker-"))
+        script = e2e.SOURCE / "ops" / "testing" / "kafka.sh"
+        done = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=600)
+        self.classpath = done.stdout.strip().splitlines()[-1] + "/*"
+        port, controller_port = e2e.free_port(), 0
+        proxied_port = e2e.free_port()
+        while controller_port in (0, port, proxied_port):
+            controller_port = e2e.free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.network = Network(proxied_port)
+        self.properties = self.dir / "server.properties"
+        self.properties.write_text(self._properties(port, controller_port, proxied_port))
+        self._java("kafka.tools.StorageTool", "format", "-t", self._cluster_id(), "-c").wait()
+        self.process = None
+        self.start()
+
+    def _properties(self, port, controller_port, proxied_port):
+        direct, proxied = f"127.0.0.1:{port}", f"127.0.0.1:{proxied_port}"
+        controller = f"127.0.0.1:{controller_port}"
+        return f"""process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{controller}
+listeners=DIRECT://{direct},PROXIED://{proxied},CONTROLLER://{controller}
+advertised.listeners=DIRECT://{direct},PROXIED://127.0.0.1:{self.network.port}
+listener.security.protocol.map=DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=DIRECT
+log.dirs={self.dir}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+transaction.abort.timed.out.transaction.cleanup.interval.ms=500
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+delete.topic.enable=true
+"""
+
+    @staticmethod
+    def _cluster_id():
+        return "".join(random.choices("ABCDEFGHabcdefgh0123456789", k=21)) + "A"
+
+    def _java(self, *arguments):
+        with open(self.dir / "server.log", "ab") as log:
+            return subprocess.Popen(
+                ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+                + ["-cp", self.classpath, *arguments, self.properties],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def start(self):
+        log = self.dir / "server.log"
+        starts = log.read_text(errors="replace").count("Kafka Server started")
+        self.process = self._java("kafka.Kafka")
+        e2e.wait_until(
+            lambda: log.read_text(errors="replace").count("Kafka Server started") > starts,
+            "the broker's start",
+            timeout=90,
+        )
+
+    def kill(self):
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        self.kill()
+        self.network.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def committed(self, topic):
+        """All values of a topic that a read_committed consumer sees."""
+        done = subprocess.run(
+            ["kcat", "-C", "-b", self.address, "-t", topic, "-e", "-q", "-f", "%s\n"]
+            + ["-X", "isolation.level=read_committed", "-X", "auto.offset.reset=earliest"],
+            check=True,
+            timeout=e2e.TIMEOUT_S,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return done.stdout.splitlines()
+
+
+class Fleet:
+    """Roles of one job with a supervisor that starts again whatever dies. Stop it with stop()."""
+
+    def __init__(self, folder, broker, job, executable=None):
+        self.broker = broker
+        self.job = job
+        self.folder = pathlib.Path(folder)
+        self.db = self.folder / f"{job}.sqlite"
+        self.log = open(self.folder / f"{job}.log", "ab")
+        self.executable = executable or [e2e.TRAWL]
+        self.environment = {
+            "TRAWL_BROKERS": f"127.0.0.1:{broker.network.port}",
+            "TRAWL_QUEUE": job,
+            "TRAWL_GROUP": job,
+            "TRAWL_WORK_PARTITIONS": "12",
+            "TRAWL_BATCH_KEYS": "8",
+            "TRAWL_COMMIT_RESULTS": "64",
+            "TRAWL_LIST_PAGE_KEYS": "200",
+            "TRAWL_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_MS),
+            "TRAWL_TRANSACTION_TIMEOUT_MS": str(TRANSACTION_TIMEOUT_MS),
+            "TRAWL_SESSIONS": "1",
+            "TRAWL_DECODE_THREADS": "1",
+        }
+        self.lock = threading.Lock()
+        self.roles = {}  # name -> arguments of what has to run
+        self.processes = {}
+        self.stopping = False
+        self.supervisor = threading.Thread(target=self._supervise, daemon=True)
+        self.supervisor.start()
+
+    def run(self, name, *arguments):
+        with self.lock:
+            self.roles[name] = [*map(str, arguments)]
+            self._start(name)
+
+    def run_workers(self, count, roots):
+        for i in range(count):
+            self.run(f"worker-{i}", "worker", *(f"--allow-root={root}" for root in roots))
+
+    def run_collector(self):
+        self.run("collector", "collector", "--db", self.db)
+
+    def _start(self, name):
+        self.processes[name] = subprocess.Popen(
+            [*self.executable, *self.roles[name]],
+            env=e2e.environment(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+        )
+
+    def _supervise(self):
+        while not self.stopping:
+            with self.lock:
+                for name, process in self.processes.items():
+                    if name in self.roles and process.poll() is not None and not self.stopping:
+                        self._start(name)
+            time.sleep(0.2)
+
+    def signal(self, name, number):
+        with self.lock:
+            self.processes[name].send_signal(number)
+
+    def terminate(self, name):
+        """SIGTERM; returns the exit code and the seconds it took. It is started again."""
+        with self.lock:
+            process = self.processes[name]
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=60)
+        return code, time.monotonic() - began
+
+    def produce(self, source, *extra, attempts=1):
+        """Runs the producer, again if it does not end well. The last run."""
+        for _ in range(attempts):
+            done = e2e.trawl(
+                *("producer", source, "--model", e2e.MODEL, "--job", self.job, *extra),
+                env=self.environment,
+                timeout=300,
+            )
+            if done.returncode == 0:
+                break
+        return done
+
+    def rows(self, job=None):
+        """Rows of the job in the database, as far as it is there."""
+        found = e2e.query_or_nothing(self.db, "SELECT job, done + failed FROM jobs")
+        return dict(found).get(job or self.job, 0)
+
+    def wait_for_rows(self, count, timeout, job=None):
+        e2e.wait_until(lambda: self.rows(job) >= count, f"{count} rows", timeout)
+
+    def stop(self):
+        with self.lock:
+            self.stopping = True
+            for process in self.processes.values():
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+        self.log.close()
+
+    def tail(self, size=3000):
+        return (self.folder / f"{self.job}.log").read_text(errors="replace")[-size:]
+
+
+class OracleError(AssertionError):
+    """What the oracle found wrong."""
+
+
+def check_exactly_once(fleet, keys, failures=None):
+    """Each key has exactly one outcome in SQLite and one on the committed topic, the same one, and
+    no other key has any. `failures`: key -> error code of those that have to fail; every other key
+    must have predictions."""
+    failures = failures or {}
+    connection_rows = e2e.query(
+        fleet.db,
+        "SELECT o.key, o.error_code FROM objects o JOIN jobs j ON j.id = o.job_id WHERE j.job = ?",
+        fleet.job,
+    )
+    records = [json.loads(value) for value in fleet.broker.committed("trawl.results")]
+    topic_rows = [
+        (each["key"], each["error"]["code"] if "error" in each else None)
+        for each in records
+        if each["job"] == fleet.job
+    ]
+    for where, rows in (("SQLite", connection_rows), ("the committed topic", topic_rows)):
+        _check_rows(where, rows, keys, failures)
+    [(twice,)] = e2e.query(fleet.db, "SELECT duplicates FROM jobs WHERE job = ?", fleet.job)
+    if twice:
+        raise OracleError(f"SQLite: {twice} records came twice")
+    [(integrity,)] = e2e.query(fleet.db, "PRAGMA integrity_check")
+    if integrity != "ok":
+        raise OracleError(f"SQLite: {integrity}")
+
+
+def _check_rows(where, rows, keys, failures):
+    counts = collections.Counter(key for key, _ in rows)
+    problems = {
+        "missing": set(keys) - counts.keys(),
+        "nobody's": counts.keys() - set(keys),
+        "doubled": {key for key, count in counts.items() if count > 1},
+        "with another outcome": {key for key, code in rows if failures.get(key) != code},
+    }
+    for problem, found in problems.items():
+        if found:
+            raise OracleError(f"{where}: {len(found)} {problem} keys: {sorted(found)[:3]}")
+
+
+def make_bucket(folder, count):
+    """A folder of `count` small pictures; returns their keys."""
+    pictures = sorted(e2e.sample_pictures(), key=lambda path: path.stat().st_size)[:8]
+    folder.mkdir()
+    copies = []
+    for i, picture in enumerate(pictures):
+        copies.append(folder.parent / f"picture-{i}")
+        shutil.copy(picture, copies[-1])
+    keys = [f"{i % 10}/{i:06}.jpg" for i in range(count)]
+    for i in range(10):
+        (folder / str(i)).mkdir()
+    for i, key in enumerate(keys):
+        os.link(copies[i % len(copies)], folder / key)
+    return keys

@@ -1,0 +1,337 @@
+"""Everything around a job breaks, and each key still ends in exactly one outcome.
+
+Real processes on a real broker behind a proxy: kill -9 of every role and of the broker, SIGSTOP
+past the session and transaction time-outs, SIGTERM, connections that are slow, reset or silent,
+and messages that are no work. The oracle is chaos.check_exactly_once. TRAWL_CHAOS_SCALE=1 is what
+CI runs; ops/soak.sh runs the full figures.
+"""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+import unittest
+
+import chaos
+import trawl_e2e as e2e
+
+SCALE = float(os.environ.get("TRAWL_CHAOS_SCALE", "1"))
+SEED = int(os.environ.get("TRAWL_CHAOS_SEED", str(random.SystemRandom().randrange(1 << 32))))
+
+
+def scaled(count):
+    return max(1, round(count * SCALE))
+
+
+class OnChaosBroker(e2e.EndToEndTest):
+    """A broker and a fleet for each test."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = chaos.ChaosBroker()
+        cls.addClassCleanup(cls.broker.close)
+
+    def setUp(self):
+        super().setUp()
+        print(f"seed {SEED}", flush=True)
+        self.random = random.Random(SEED)
+        self.bucket = self.dir / "bucket"
+        self.fleet = self.make_fleet()
+
+    def make_fleet(self, executable=None):
+        job = self.id().rsplit(".", 1)[-1].removeprefix("test_")[:40]
+        fleet = chaos.Fleet(self.dir, self.broker, job, executable)
+        self.addCleanup(fleet.stop)
+        return fleet
+
+
+class ChaosTest(OnChaosBroker):
+    def begin(self, keys, workers=3):
+        """A job of so many keys, enqueued, with everybody at work. Returns the keys."""
+        names = chaos.make_bucket(self.bucket, keys)
+        self.fleet.run_collector()
+        self.fleet.run_workers(workers, [e2e.SAMPLE, self.bucket])
+        done = self.fleet.produce(self.bucket)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return names
+
+    def finish(self, keys, timeout=180, failures=None):
+        try:
+            self.fleet.wait_for_rows(len(keys), timeout)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; {self.fleet.rows()} rows\n{self.fleet.tail()}") from None
+        chaos.check_exactly_once(self.fleet, keys, failures)
+
+    def test_kill_9_of_workers_and_collector(self):
+        keys = self.begin(scaled(2000))
+        for _ in range(scaled(12)):
+            time.sleep(self.random.uniform(0.2, 1.5))
+            victim = self.random.choice(["worker-0", "worker-1", "worker-2", "collector"])
+            self.fleet.signal(victim, signal.SIGKILL)
+        self.finish(keys)
+
+    def test_kill_9_of_the_producer(self):
+        keys = chaos.make_bucket(self.bucket, scaled(3000))
+        self.fleet.run_collector()
+        self.fleet.run_workers(2, [e2e.SAMPLE, self.bucket])
+        for _ in range(scaled(6)):
+            producer = subprocess.Popen(
+                [e2e.TRAWL, "producer", self.bucket, "--model", e2e.MODEL, "--job", self.fleet.job],
+                env=e2e.environment(self.fleet.environment),
+                stdout=subprocess.DEVNULL,
+                stderr=self.fleet.log,
+            )
+            time.sleep(self.random.uniform(0.1, 1.0))
+            producer.kill()
+            producer.wait()
+        done = self.fleet.produce(self.bucket)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.finish(keys)
+
+    def test_kill_9_of_the_broker(self):
+        keys = self.begin(scaled(1500))
+        for _ in range(scaled(2)):
+            time.sleep(self.random.uniform(0.5, 2))
+            self.broker.kill()
+            self.broker.start()
+        self.finish(keys)
+
+    def test_a_worker_that_stops_past_its_time_outs(self):
+        keys = self.begin(scaled(2000))
+        pause_s = 1.3 * max(chaos.SESSION_TIMEOUT_MS, chaos.TRANSACTION_TIMEOUT_MS) / 1000
+        for i in range(scaled(1)):
+            victim = f"worker-{i % 3}"
+            # In the midst of a transaction: as its end is on the wire.
+            stopped = []
+
+            def stop_it(api_key):
+                if api_key == chaos.END_TRANSACTION and not stopped:
+                    stopped.append(True)
+                    self.fleet.signal(victim, signal.SIGSTOP)
+
+            self.broker.network.on_request = stop_it
+            time.sleep(1)
+            self.broker.network.on_request = lambda api_key: None
+            if not stopped:
+                self.fleet.signal(victim, signal.SIGSTOP)
+            time.sleep(pause_s)
+            self.fleet.signal(victim, signal.SIGCONT)
+        self.finish(keys)
+
+    def test_sigterm_ends_with_0_within_25_seconds(self):
+        keys = self.begin(scaled(1500))
+        for i in range(scaled(6)):
+            time.sleep(self.random.uniform(0.5, 2))
+            name = ["worker-0", "worker-1", "worker-2", "collector"][i % 4]
+            code, seconds = self.fleet.terminate(name)
+            self.assertEqual(code, 0, self.fleet.tail())
+            self.assertLess(seconds, 25)
+        self.finish(keys)
+
+    def test_a_network_that_is_slow_then_resets_then_is_silent(self):
+        keys = self.begin(scaled(2000))
+        self.addCleanup(setattr, self.broker.network, "delay_s", 0.0)
+        self.broker.network.delay_s = 0.1
+        time.sleep(4)
+        self.broker.network.delay_s = 0.0
+        for _ in range(scaled(8)):
+            time.sleep(self.random.uniform(0.1, 0.6))
+            self.broker.network.reset()
+        self.broker.network.open.clear()
+        time.sleep(1.5 * chaos.SESSION_TIMEOUT_MS / 1000)
+        self.broker.network.open.set()
+        self.finish(keys)
+
+    def test_ends_of_transactions_that_arrive_late_on_the_old_connection(self):
+        keys = self.begin(scaled(1500))
+        network = self.broker.network
+        held = []
+
+        def hold(api_key):
+            if api_key == chaos.END_TRANSACTION and self.random.random() < 0.4:
+                held.append(api_key)
+                time.sleep(self.random.uniform(3, 5))
+
+        network.on_request = hold
+        self.addCleanup(setattr, network, "on_request", lambda api_key: None)
+        e2e.wait_until(lambda: len(held) >= scaled(4) or self.fleet.rows() == len(keys), "holds")
+        network.on_request = lambda api_key: None
+        self.finish(keys)
+
+    def test_malformed_messages_are_one_failure_each(self):
+        good = scaled(2000)
+        malformed = scaled(2000)
+        topic = f"trawl.work.{self.fleet.job}"
+        keys = self.begin(good)
+        samples = ["x", "null", "{}", "[" * 5000, '{"version":99}', '{"version":1,"job":"j"}']
+        samples += ['{"version":1,"job":"j","seq":9223372036854775808}', '{"a":NaN}', "\x01\x02"]
+        lines = "\n".join(self.random.choice(samples) for _ in range(malformed)) + "\n"
+        subprocess.run(
+            ["kcat", "-P", "-b", self.broker.address, "-t", topic],
+            input=lines.encode(),
+            check=True,
+            timeout=120,
+        )
+        self.fleet.wait_for_rows(good, 300)
+        self.fleet.wait_for_rows(malformed, 300, f"malformed/{topic}")
+        chaos.check_exactly_once(self.fleet, keys)
+        places = [
+            json.loads(value)
+            for value in self.broker.committed("trawl.results")
+            if json.loads(value)["job"] == f"malformed/{topic}"
+        ]
+        self.assertEqual(len(places), malformed)
+        for each in places:
+            self.assertRegex(each["key"], rf"^{topic}/\d+/\d+$")
+        self.assertEqual(len({each["key"] for each in places}), malformed)
+
+    def test_another_cluster_is_refused_and_nothing_is_lost(self):
+        keys = self.begin(200, workers=1)
+        self.finish(keys)
+        self.fleet.stop()
+        offsets = "SELECT * FROM offsets ORDER BY topic, partition"
+        before = e2e.query(self.fleet.db, offsets)
+        other = chaos.ChaosBroker()
+        self.addCleanup(other.close)
+        refused = e2e.trawl(
+            *("collector", "--db", self.fleet.db),
+            env={**self.fleet.environment, "TRAWL_BROKERS": other.address},
+        )
+        self.assert_clean_error(refused, 2, "filled from another log")
+        self.assertEqual(before, e2e.query(self.fleet.db, offsets))
+
+    def test_a_full_disk_and_a_locked_database_are_waited_out(self):
+        # A limit on the size of files is a full disk that a test can have and lift again.
+        limited = ["prlimit", "--fsize=600000:unlimited", "--", e2e.TRAWL]
+        self.fleet.executable = ["env", "--ignore-signal=XFSZ", *limited]
+        self.fleet.run_collector()
+        self.fleet.executable = [e2e.TRAWL]
+        keys = chaos.make_bucket(self.bucket, 2000)
+        self.fleet.run_workers(2, [e2e.SAMPLE, self.bucket])
+        self.assertEqual(self.fleet.produce(self.bucket).returncode, 0)
+        collector = self.fleet.processes["collector"]
+        e2e.wait_until(lambda: "results wait to be written" in self.fleet.tail(), "the full disk")
+        self.assertIsNone(collector.poll())
+        stored = self.fleet.rows()
+        self.assertLess(stored, len(keys))
+        connection = sqlite3.connect(self.fleet.db, timeout=30, isolation_level=None)
+        connection.execute("BEGIN EXCLUSIVE")
+        subprocess.run(
+            ["prlimit", "--fsize=unlimited:unlimited", f"--pid={collector.pid}"], check=True
+        )
+        time.sleep(12)  # longer than the collector's patience with a lock
+        self.assertEqual(self.fleet.rows(), stored)
+        connection.execute("ROLLBACK")
+        connection.close()
+        self.finish(keys)
+        self.assertIs(self.fleet.processes["collector"], collector, "it was restarted")
+
+    def test_a_second_collector_is_fenced_and_says_so(self):
+        keys = self.begin(1000)
+        # They race for the same offsets: whoever comes second stops.
+        second = e2e.start(
+            *("collector", "--db", self.fleet.db), env=self.fleet.environment, log=self.fleet.log
+        )
+        self.addCleanup(second.wait)
+        self.addCleanup(second.kill)
+        self.finish(keys)
+        self.assertIn("another collector writes into this database", self.fleet.tail(1 << 20))
+
+
+class OracleTest(OnChaosBroker):
+    """The oracle sees each of eight bugs that it is there for. mutant.cc is Trawl with one of them
+    put in; here it has the same work as above, and the oracle must not be content."""
+
+    def assert_caught(self, bug, pattern, before=None, during=None):
+        mutant = os.environ.get("TRAWL_MUTANT", str(e2e.SOURCE / "build/tests/e2e/trawl_mutant"))
+        self.fleet = self.make_fleet([mutant, bug])
+        self.fleet.environment["TRAWL_COMMIT_RESULTS"] = "16"  # many transactions
+        keys = chaos.make_bucket(self.bucket, 400)
+        failures = {}
+        if before:
+            before(keys, failures)
+        done = self.fleet.produce(self.bucket)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        if during:
+            during(keys)
+        self.fleet.run_workers(2, [e2e.SAMPLE, self.bucket])
+        if bug != "reset-latest":
+            self.fleet.run_collector()
+        self.wait_until_settled(len(keys))
+        with self.assertRaisesRegex(chaos.OracleError, pattern) as caught:
+            chaos.check_exactly_once(self.fleet, keys, failures)
+        print(f"{bug}: {caught.exception}", flush=True)
+
+    def wait_until_settled(self, count):
+        """A bug may keep rows away for ever: goes on when all are there, or none comes any more."""
+        if self.fleet.roles.get("collector") is None:
+            e2e.wait_until(self.has_committed_results, "results on the topic")
+            self.fleet.run_collector()
+        rows, since = -1, time.monotonic()
+        while time.monotonic() - since < 30 and self.fleet.rows() < count:
+            if self.fleet.rows() != rows:
+                rows, since = self.fleet.rows(), time.monotonic()
+            time.sleep(0.2)
+
+    def has_committed_results(self):
+        return any(
+            json.loads(value)["job"] == self.fleet.job
+            for value in self.broker.committed("trawl.results")
+        )
+
+    def test_a_dropped_record(self):
+        self.assert_caught("dropped", "missing")
+
+    def test_a_doubled_record(self):
+        self.assert_caught("doubled", "doubled|twice")
+
+    def test_an_early_offset(self):
+        self.assert_caught("early-offset", "missing")
+
+    def test_auto_commit(self):
+        self.assert_caught("auto-commit", "missing")
+
+    def test_offsets_outside_the_transaction(self):
+        self.assert_caught("offsets-apart", "doubled|twice")
+
+    def test_a_collector_that_reads_uncommitted_records(self):
+        def kill_workers_at_their_commits(_keys):
+            killed = []
+
+            def kill(api_key):
+                # Once there are results, so that what is aborted holds some, too.
+                if api_key != chaos.END_TRANSACTION or len(killed) >= 2 or not self.fleet.rows():
+                    return
+                killed.append(api_key)
+                for name in ("worker-0", "worker-1"):
+                    self.fleet.signal(name, signal.SIGKILL)
+                self.broker.network.reset()
+
+            self.broker.network.on_request = kill
+            self.addCleanup(setattr, self.broker.network, "on_request", lambda api_key: None)
+
+        self.assert_caught("read-uncommitted", "twice", during=kill_workers_at_their_commits)
+
+    def test_a_collector_that_starts_at_the_end(self):
+        self.assert_caught("reset-latest", "SQLite: .* missing")
+
+    def test_a_download_without_a_length_check(self):
+        def grow(keys, failures):
+            # Listed, and then another file: a decoder does not mind what follows a picture.
+            self.grown = keys[7]
+            failures[self.grown] = "changed"
+
+        def write(keys):
+            path = self.bucket / self.grown
+            longer = path.read_bytes() + b"more than was listed"
+            path.unlink()
+            path.write_bytes(longer)
+
+        self.assert_caught("no-length-check", "another outcome", before=grow, during=write)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,280 @@
+// Trawl with a bug put in, for the tests of the chaos suite's oracle: `mutant BUG worker` and
+// `mutant BUG collector DB` are the roles as they are, on a log or a store that does one thing
+// wrong. A bug is a decorator at a port, so that no line of Trawl knows of it. Settings come from
+// the environment.
+#include <librdkafka/rdkafka.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "config/settings.h"
+#include "storage/collector/collector.h"
+#include "storage/message_log/kafka_log.h"
+#include "storage/object_store/object_store.h"
+#include "storage/result_store/result_store.h"
+#include "storage/topics.h"
+#include "worker/worker.h"
+
+namespace trawl::e2e {
+namespace {
+
+using storage::LogConsumer;
+using storage::LogRecord;
+using storage::MessageLog;
+using storage::PollResult;
+using storage::TopicOffset;
+using storage::TopicPartition;
+using storage::Transaction;
+using storage::TransactionalProducer;
+
+struct Bug {
+  std::string name;
+  /// One that shows only when a process dies lets this one die once in so many transactions.
+  bool DiesNow() const { return ++transactions % 3 == 0; }
+  mutable std::atomic<int> transactions = 0;
+};
+
+class MutantConsumer final : public LogConsumer {
+ public:
+  MutantConsumer(std::unique_ptr<LogConsumer> inner,
+                 std::unique_ptr<TransactionalProducer> committer)
+      : inner_(std::move(inner)), committer_(std::move(committer)) {}
+
+  Result<PollResult> Poll(std::chrono::milliseconds timeout) override {
+    auto polled = inner_->Poll(timeout);
+    // As auto-commit does: what was delivered counts as done.
+    if (committer_ && polled && polled->record) {
+      const LogRecord& record = *polled->record;
+      const Status ignored =
+          committer_->Commit({{}, inner_.get(), {{record.at, record.offset + 1}}});
+    }
+    return polled;
+  }
+  Status Pause(std::span<const TopicPartition> partitions) override {
+    return inner_->Pause(partitions);
+  }
+  Status Resume(std::span<const TopicPartition> partitions) override {
+    return inner_->Resume(partitions);
+  }
+  Status RewindToCommitted() override { return inner_->RewindToCommitted(); }
+  void Close() override { inner_->Close(); }
+  LogConsumer* inner() const { return inner_.get(); }
+
+ private:
+  const std::unique_ptr<LogConsumer> inner_;
+  const std::unique_ptr<TransactionalProducer> committer_;
+};
+
+class MutantProducer final : public TransactionalProducer {
+ public:
+  MutantProducer(std::unique_ptr<TransactionalProducer> inner, const Bug& bug)
+      : inner_(std::move(inner)), bug_(bug) {}
+
+  Status Commit(const Transaction& given) override {
+    Transaction transaction = given;
+    if (given.consumer != nullptr)
+      transaction.consumer = static_cast<MutantConsumer*>(given.consumer)->inner();
+    if (given.offsets.empty()) return inner_->Commit(transaction);
+    if (bug_.name == "dropped" && !transaction.records.empty()) transaction.records.pop_back();
+    if (bug_.name == "doubled") transaction.records.push_back(transaction.records.front());
+    if (bug_.name == "auto-commit") {
+      if (bug_.DiesNow()) _exit(9);
+      transaction.offsets.clear();
+      transaction.consumer = nullptr;
+    }
+    if (bug_.name == "early-offset") {
+      for (TopicOffset& next : transaction.offsets) ++next.offset;
+      const Status status = inner_->Commit(transaction);
+      if (bug_.DiesNow()) _exit(9);
+      return status;
+    }
+    if (bug_.name == "offsets-apart") {
+      const Status status = inner_->Commit({transaction.records, nullptr, {}});
+      if (!status.ok()) return status;
+      if (bug_.DiesNow()) _exit(9);
+      transaction.records.clear();
+    }
+    return inner_->Commit(transaction);
+  }
+
+ private:
+  const std::unique_ptr<TransactionalProducer> inner_;
+  const Bug& bug_;
+};
+
+/// Reads what was aborted, too, as librdkafka does when it is told to.
+class UncommittedReader final : public LogConsumer {
+ public:
+  UncommittedReader(const Settings& settings, const std::vector<TopicOffset>& offsets) {
+    rd_kafka_conf_t* conf = rd_kafka_conf_new();
+    const std::pair<const char*, std::string> properties[] = {
+        {"bootstrap.servers", settings.brokers}, {"group.id", settings.group},
+        {"isolation.level", "read_uncommitted"}, {"enable.auto.commit", "false"},
+        {"enable.partition.eof", "true"},        {"auto.offset.reset", "earliest"}};
+    for (const auto& [name, value] : properties)
+      rd_kafka_conf_set(conf, name, value.c_str(), nullptr, 0);
+    client_ = rd_kafka_new(RD_KAFKA_CONSUMER, conf, nullptr, 0);
+    rd_kafka_poll_set_consumer(client_);
+    rd_kafka_topic_partition_list_t* list =
+        rd_kafka_topic_partition_list_new(static_cast<int>(offsets.size()));
+    for (const TopicOffset& from : offsets) {
+      rd_kafka_topic_partition_list_add(list, from.at.topic.c_str(), from.at.partition)->offset =
+          from.offset == storage::kBeginning ? RD_KAFKA_OFFSET_BEGINNING : from.offset;
+    }
+    rd_kafka_assign(client_, list);
+    rd_kafka_topic_partition_list_destroy(list);
+  }
+  ~UncommittedReader() override { rd_kafka_destroy(client_); }
+
+  Result<PollResult> Poll(std::chrono::milliseconds timeout) override {
+    rd_kafka_message_t* message =
+        rd_kafka_consumer_poll(client_, static_cast<int>(timeout.count()));
+    PollResult result;
+    if (message == nullptr) return result;
+    const TopicPartition at{message->rkt == nullptr ? "" : rd_kafka_topic_name(message->rkt),
+                            message->partition};
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+      result.end_of = at;
+      result.end_offset = message->offset;
+    } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      const auto text = [](const void* data, size_t size) {
+        return std::string(static_cast<const char*>(data), size);
+      };
+      result.record = LogRecord{at, message->offset, text(message->key, message->key_len),
+                                text(message->payload, message->len),
+                                rd_kafka_message_timestamp(message, nullptr)};
+    }
+    rd_kafka_message_destroy(message);
+    return result;
+  }
+  Status Pause(std::span<const TopicPartition>) override { return OkStatus(); }
+  Status Resume(std::span<const TopicPartition>) override { return OkStatus(); }
+  Status RewindToCommitted() override { return OkStatus(); }
+  void Close() override {}
+
+ private:
+  rd_kafka_t* client_;
+};
+
+class MutantLog final : public MessageLog {
+ public:
+  MutantLog(std::unique_ptr<MessageLog> inner, const Settings& settings, const Bug& bug)
+      : inner_(std::move(inner)), settings_(settings), bug_(bug) {}
+
+  Status EnsureTopics(std::span<const storage::TopicSpec> topics) override {
+    return inner_->EnsureTopics(topics);
+  }
+  Result<int> PartitionCount(const std::string& topic) override {
+    return inner_->PartitionCount(topic);
+  }
+  Result<storage::LogExtent> Extent(const TopicPartition& at) override {
+    return inner_->Extent(at);
+  }
+  Result<std::string> Identity() override { return inner_->Identity(); }
+  Result<std::unique_ptr<TransactionalProducer>> OpenProducer(const std::string& id) override {
+    TRAWL_ASSIGN(auto producer, inner_->OpenProducer(id));
+    return std::make_unique<MutantProducer>(std::move(producer), bug_);
+  }
+  Result<std::unique_ptr<LogConsumer>> Subscribe(const std::string& group,
+                                                 const std::vector<std::string>& topics,
+                                                 storage::RebalanceListener& listener) override {
+    TRAWL_ASSIGN(auto consumer, inner_->Subscribe(group, topics, listener));
+    std::unique_ptr<TransactionalProducer> committer;
+    if (bug_.name == "auto-commit") {
+      TRAWL_ASSIGN(committer, inner_->OpenProducer(fmt::format("mutant-{}", getpid())));
+    }
+    return std::make_unique<MutantConsumer>(std::move(consumer), std::move(committer));
+  }
+  Result<std::unique_ptr<LogConsumer>> Assign(const std::vector<TopicOffset>& offsets) override {
+    if (bug_.name == "read-uncommitted" && offsets.front().at.topic != storage::kAttemptsTopic)
+      return std::make_unique<UncommittedReader>(settings_, offsets);
+    if (bug_.name != "reset-latest") return inner_->Assign(offsets);
+    std::vector<TopicOffset> latest = offsets;
+    for (TopicOffset& from : latest) {
+      if (from.offset != storage::kBeginning) continue;
+      TRAWL_ASSIGN(const storage::LogExtent extent, inner_->Extent(from.at));
+      from.offset = extent.end;
+    }
+    return inner_->Assign(latest);
+  }
+
+ private:
+  const std::unique_ptr<MessageLog> inner_;
+  const Settings& settings_;
+  const Bug& bug_;
+};
+
+/// Believes whatever length arrives.
+class CredulousStore final : public storage::ObjectStore {
+ public:
+  CredulousStore(std::unique_ptr<ObjectStore> inner, const Bug& bug)
+      : inner_(std::move(inner)), bug_(bug) {}
+  Result<storage::ListPage> List(const std::string& source, const std::string& prefix,
+                                 const std::string& start_after, int max_keys) override {
+    return inner_->List(source, prefix, start_after, max_keys);
+  }
+  void Get(storage::GetRequest request, std::stop_token stop, storage::GetCallback done) override {
+    if (bug_.name == "no-length-check") {
+      request.expected_bytes.reset();
+      request.etag.clear();
+    }
+    inner_->Get(std::move(request), std::move(stop), std::move(done));
+  }
+
+ private:
+  const std::unique_ptr<ObjectStore> inner_;
+  const Bug& bug_;
+};
+
+/// Settings from the environment, and --allow-root=FOLDER from the arguments.
+Result<Settings> LoadSettings(std::span<char* const> arguments) {
+  constexpr std::string_view kAllowRoot = "--allow-root=";
+  SettingsLoader loader;
+  loader.LoadEnvironment(environ);
+  std::vector<std::string> roots;
+  for (const std::string_view argument : arguments)
+    if (argument.starts_with(kAllowRoot)) roots.emplace_back(argument.substr(kAllowRoot.size()));
+  loader.SetFlag("allow-root", roots);
+  return loader.Finish();
+}
+
+Status Run(const Bug& bug, const std::string& role, std::span<char* const> arguments) {
+  TRAWL_ASSIGN(const Settings settings, LoadSettings(arguments));
+  TRAWL_ASSIGN(auto kafka, storage::OpenKafkaLog(settings));
+  MutantLog log(std::move(kafka), settings, bug);
+  TRAWL_TRY(log.EnsureTopics(storage::TopicSpecs(settings)));
+  if (role == "collector") {
+    TRAWL_ASSIGN(const auto results, storage::OpenResultStore(arguments.back()));
+    return storage::RunCollector(
+        {.settings = settings, .log = log, .results = *results, .on_progress = {}}, {});
+  }
+  TRAWL_ASSIGN(auto objects, storage::OpenObjectStore(settings));
+  CredulousStore store(std::move(objects), bug);
+  const std::string name = fmt::format("mutant-{}", getpid());
+  return worker::RunWorker({.settings = settings,
+                            .log = log,
+                            .objects = store,
+                            .name = name,
+                            .transactional_id = "trawl-" + name,
+                            .on_progress = {}},
+                           {});
+}
+
+}  // namespace
+}  // namespace trawl::e2e
+
+int main(int count, char** arguments) {
+  if (count < 3) return 2;
+  const trawl::e2e::Bug bug{arguments[1]};
+  const trawl::Status status = trawl::e2e::Run(
+      bug, arguments[2], std::span(arguments, static_cast<size_t>(count)).subspan(2));
+  std::fprintf(stderr, "mutant: %s\n", status.message().c_str());
+  return status.ok() ? 0 : 1;
+}
