@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Measures Trawl and other runtimes in turn, in one run, and writes a table of images per second.
+
+Installs the runtimes into virtual environments below build/peers first. The standard models come
+from $TRAWL_SHARED (by default ../shared); --model measures others. Standard library only.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+
+import contest
+import environments
+import report
+import suite
+
+HOLD_ISA = {
+    "avx2": {"TRAWL_ISA": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MAX_CPU_ISA": "AVX2"},
+    "avx512": {
+        "TRAWL_ISA": "avx512",
+        "ONEDNN_MAX_CPU_ISA": "AVX512_CORE",
+        "DNNL_MAX_CPU_ISA": "AVX512_CORE",
+    },
+}
+
+
+def parsed():
+    build = suite.SOURCE / "build"
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trawl", type=pathlib.Path, default=build / "trawl")
+    parser.add_argument(
+        "--peers",
+        default="onnxruntime,openvino,mxnet",
+        help="which to measure, of %s [%%(default)s]" % ", ".join(environments.PACKAGES),
+    )
+    parser.add_argument("--model", nargs="+", metavar="FILE", help=".onnx or -symbol.json files")
+    parser.add_argument("--size", type=int, default=224, help="of their pictures, for MXNet, torch")
+    parser.add_argument("--batch", default="8", help="batches of --model, N,N,… [%(default)s]")
+    parser.add_argument("--only", help="standard models whose name contains this")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--windows", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a window")
+    parser.add_argument("--isa", choices=sorted(HOLD_ISA), help="hold all to it that can be held")
+    parser.add_argument("--environments", type=pathlib.Path, default=build / "peers")
+    parser.add_argument("--out", type=pathlib.Path, default=suite.SOURCE / "bench" / "results")
+    options = parser.parse_args()
+    if not options.trawl.exists():
+        parser.error(f"{options.trawl} is not there; build it, or name it with --trawl")
+    unknown = set(options.peers.split(",")) - set(environments.PACKAGES)
+    if unknown:
+        parser.error(f"unknown peers: {', '.join(sorted(unknown))}")
+    options.trawl = options.trawl.resolve()
+    options.environment = {**os.environ, **HOLD_ISA.get(options.isa, {})}
+    return options
+
+
+def main():
+    options = parsed()
+    pythons, absent = {}, {}
+    for runtime in options.peers.split(","):
+        python, problem = environments.make(runtime, options.environments)
+        if problem:
+            absent[runtime] = problem
+            print(f"without {runtime}: {problem}", file=sys.stderr)
+        else:
+            pythons[runtime] = python
+    if options.model:
+        batches = [int(batch) for batch in options.batch.split(",")]
+        rows = suite.rows_of(options.model, options.size, batches)
+    else:
+        rows = suite.standard_rows(options.environments / "models")
+    rows = [row for row in rows if not options.only or options.only.lower() in row.name.lower()]
+    results = []
+    for row in rows:
+        print(f"{row.name}, batch {row.batch} …", file=sys.stderr, flush=True)
+        entrants = suite.contestants(row, options.threads, pythons)
+        results.append(contest.measure(row, entrants, pythons, options))
+    print(report.write(options.out, report.machine_facts(options), results, absent), end="")
+
+
+if __name__ == "__main__":
+    main()
