@@ -41,6 +41,15 @@ Status Apply(const ControlArguments& arguments, const Settings& settings, std::s
   return PutJobIntoDatabase(arguments.db, **log, job);
 }
 
+/// Pausing or cancelling what has ended would only make it look unfinished.
+bool IsComplete(const ControlArguments& arguments) {
+  std::error_code error;
+  if (!std::filesystem::exists(arguments.db, error)) return false;
+  const auto reader = storage::OpenResultReader(arguments.db);
+  const auto job = reader ? (*reader)->Job(arguments.job) : tl::unexpected(reader.error());
+  return job && job->state == "complete";
+}
+
 const char* Meaning(JobControl wanted) {
   switch (wanted) {
     case JobControl::kRun:
@@ -56,6 +65,10 @@ const char* Meaning(JobControl wanted) {
 }  // namespace
 
 int ControlJob(const ControlArguments& arguments, const Settings& settings, SignalStops& signals) {
+  if (arguments.wanted != JobControl::kRun && IsComplete(arguments))
+    return Fail(Status(
+        Code::kFailedPrecondition,
+        fmt::format("job {} is complete: there is nothing to pause or to cancel", arguments.job)));
   const Status applied = Apply(arguments, settings, signals.stops().drain);
   if (!applied.ok()) return FailJob(applied);
   if (arguments.json) {

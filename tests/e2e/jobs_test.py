@@ -246,6 +246,7 @@ class RunJobsTest(JobsTest):
             (("verify", self.job[:-1], "--db", self.db), 4, f"did you mean '{self.job}'"),
             (("pause", "nobody", "--db", self.db), 4, "no such job"),
             (("verify", self.job, "--db", self.dir / "none"), 2, "none.log.*brokers"),
+            (("cancel", self.job, "--db", self.db), 2, "is complete: there is nothing to"),
             (("cancel", self.job), 2, "--db for a job of trawl run, --brokers for the fleet's"),
             (
                 ("retry", self.job, "--failed", "--code", "timeot", "--db", self.db),
