@@ -9,10 +9,11 @@ BUILD_PACKAGES=(
   protobuf-compiler sqlite3
 )
 
-# To test besides: Java and Maven run and fetch the Kafka broker and the S3 server.
+# To test besides: Java and Maven run and fetch the Kafka broker and the S3 server; clang has
+# libFuzzer.
 TEST_PACKAGES=(
-  ca-certificates curl kcat libgmock-dev libgtest-dev libonnx-testdata maven
-  openjdk-17-jre-headless python3 xz-utils
+  ca-certificates clang-14 curl kcat libclang-rt-14-dev libgmock-dev libgtest-dev libonnx-testdata
+  maven openjdk-17-jre-headless python3 xz-utils
 )
 
 # as_root COMMAND…

@@ -2,7 +2,8 @@
 # Builds Trawl and runs its whole suite: what CI runs, and what to run before a commit.
 #
 #   ops/test.sh          unit tests under AddressSanitizer and UBSan, then everything in Release:
-#                        unit, conformance, golden and e2e, on a real broker and a real S3 server
+#                        unit, conformance, golden and e2e, on a real broker and a real S3 server;
+#                        last the loaders under libFuzzer, for a minute each
 #   ops/test.sh --tsan   unit tests under ThreadSanitizer, nothing else
 #
 # For Debian 12 and Ubuntu 24.04; as root, or with sudo. A broker or an S3 server that cannot be had
@@ -25,6 +26,12 @@ build_all() {
   ninja -C build -j "$(nproc)"
 }
 
+build_fuzz() {
+  cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=Debug \
+    -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1" -DTRAWL_FUZZ=ON -DTRAWL_SANITIZE=address
+  ninja -C build-fuzz -j "$(nproc)"
+}
+
 run_tests() {
   ctest --test-dir "$1" --output-on-failure --no-tests=error -j 2 </dev/null
 }
@@ -33,7 +40,7 @@ tsan=0
 case "${1-}" in
   "") ;;
   --tsan) tsan=1 ;;
-  -h | --help) sed -n "2,9s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
+  -h | --help) sed -n "2,10s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
   *) echo "ops/test.sh: unknown argument: $1 (see --help)" >&2 && exit 2 ;;
 esac
 
@@ -48,5 +55,7 @@ step "Fetching the Kafka broker" ops/testing/kafka.sh fetch
 step "Fetching the S3 server" ops/testing/s3.sh fetch
 step "Building the unit tests with AddressSanitizer and UBSan" build_units build-asan address
 step "Building everything in Release" build_all
+step "Building the fuzz targets" build_fuzz
 run_tests build-asan/tests/unit
 run_tests build
+run_tests build-fuzz
