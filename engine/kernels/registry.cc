@@ -14,13 +14,27 @@ using Registry = std::map<std::string_view, std::vector<const KernelDef*>>;
 const Registry& Kernels() {
   static const Registry registry = [] {
     Registry kernels;
-    for (const auto table :
-         {ReferenceElementwiseKernels(), ReferenceWindowKernels(), ReferenceMatMulKernels(),
-          ReferenceNormalizeKernels(), ReferenceReduceKernels(), ReferenceReshapeKernels(),
-          ReferenceMovementKernels(), ReferenceQuantizeKernels(), ConvKernels(), DepthwiseKernels(),
-          MatMulKernels(), PoolKernels(), ElementwiseKernels(), ReorderKernels(),
-          BlockedDepthwiseKernels(), BlockedPoolKernels(), BlockedElementwiseKernels(),
-          BlockedConcatKernels()}) {
+    for (const auto table : {ReferenceElementwiseKernels(),
+                             ReferenceWindowKernels(),
+                             ReferenceMatMulKernels(),
+                             ReferenceNormalizeKernels(),
+                             ReferenceReduceKernels(),
+                             ReferenceReshapeKernels(),
+                             ReferenceMovementKernels(),
+                             ReferenceQuantizeKernels(),
+                             ConvKernels(),
+                             DepthwiseKernels(),
+                             MatMulKernels(),
+                             PoolKernels(),
+                             ElementwiseKernels(),
+                             ReorderKernels(),
+                             DirectConvKernels(),
+                             PlanarConvKernels(),
+                             WinogradConvKernels(),
+                             BlockedDepthwiseKernels(),
+                             BlockedPoolKernels(),
+                             BlockedElementwiseKernels(),
+                             BlockedConcatKernels()}) {
       for (const KernelDef& def : table) kernels[def.op].push_back(&def);
     }
     for (auto& [op, defs] : kernels) {

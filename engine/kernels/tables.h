@@ -26,6 +26,9 @@ std::span<const KernelDef> ElementwiseKernels();
 
 // Fast ones on blocked values.
 std::span<const KernelDef> ReorderKernels();
+std::span<const KernelDef> DirectConvKernels();
+std::span<const KernelDef> PlanarConvKernels();
+std::span<const KernelDef> WinogradConvKernels();
 std::span<const KernelDef> BlockedDepthwiseKernels();
 std::span<const KernelDef> BlockedPoolKernels();
 std::span<const KernelDef> BlockedElementwiseKernels();

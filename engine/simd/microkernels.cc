@@ -9,18 +9,24 @@ namespace trawl::engine::simd {
 
 const Microkernels& MicrokernelsFor(Isa isa) {
   static const Microkernels kPortable = {.isa = Isa::kPortable,
+                                         .conv = portable::kConv,
                                          .elementwise = portable::kElementwise,
                                          .gemm = portable::kGemm,
-                                         .window = portable::kWindow};
+                                         .window = portable::kWindow,
+                                         .winograd = portable::kWinograd};
 #if defined(__x86_64__)
   static const Microkernels kAvx2 = {.isa = Isa::kAvx2,
+                                     .conv = avx2::kConv,
                                      .elementwise = avx2::kElementwise,
                                      .gemm = avx2::kGemm,
-                                     .window = avx2::kWindow};
+                                     .window = avx2::kWindow,
+                                     .winograd = avx2::kWinograd};
   static const Microkernels kAvx512 = {.isa = Isa::kAvx512,
+                                       .conv = avx512::kConv,
                                        .elementwise = avx512::kElementwise,
                                        .gemm = avx512::kGemm,
-                                       .window = avx512::kWindow};
+                                       .window = avx512::kWindow,
+                                       .winograd = avx512::kWinograd};
   CHECK(std::ranges::find(SupportedIsas(), isa) != SupportedIsas().end());
   if (isa == Isa::kAvx512) return kAvx512;
   if (isa == Isa::kAvx2) return kAvx2;

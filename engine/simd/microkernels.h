@@ -4,18 +4,22 @@
 // the business of engine/kernels.
 
 #include "engine/simd/block.h"
+#include "engine/simd/conv.h"
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
 #include "engine/simd/isa.h"
 #include "engine/simd/window.h"
+#include "engine/simd/winograd.h"
 
 namespace trawl::engine::simd {
 
 struct Microkernels {
   Isa isa = Isa::kPortable;
+  ConvMicrokernels conv;
   ElementwiseMicrokernels elementwise;
   GemmMicrokernels gemm;
   WindowMicrokernels window;
+  WinogradMicrokernels winograd;
 };
 
 /// `isa` must be one of SupportedIsas().

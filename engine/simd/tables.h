@@ -1,16 +1,20 @@
 #pragma once
 // The microkernels' tables, one set per instruction set; engine/simd/microkernels.cc chooses.
 
+#include "engine/simd/conv.h"
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
 #include "engine/simd/window.h"
+#include "engine/simd/winograd.h"
 
 // clang-format off
 #define TRAWL_DECLARE_TABLES(isa)        \
   namespace isa {                        \
+  extern const ConvMicrokernels kConv; \
   extern const ElementwiseMicrokernels kElementwise; \
   extern const GemmMicrokernels kGemm;   \
   extern const WindowMicrokernels kWindow; \
+  extern const WinogradMicrokernels kWinograd; \
   }
 // clang-format on
 

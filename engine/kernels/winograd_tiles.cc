@@ -1,0 +1,47 @@
+#include "engine/kernels/winograd_tiles.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/simd/winograd.h"
+
+namespace trawl::engine {
+
+std::vector<WinogradSpan> CutIntoSpans(int64_t length) {
+  // Spans of 4 first, then as many of 3 as are cheapest; a span of n costs n + 2 products, and a
+  // dozen pixels are as well covered by three spans of 4 as by four of 3, so that more than three
+  // spans of 3 never pay.
+  int64_t best = std::numeric_limits<int64_t>::max(), threes = 0;
+  for (int64_t candidate = 0; candidate <= 3; ++candidate) {
+    const int64_t rest = std::max<int64_t>(0, length - 3 * candidate);
+    const int64_t cost = (rest + 3) / 4 * 6 + candidate * 5;
+    if (cost < best) {
+      best = cost;
+      threes = candidate;
+    }
+  }
+  std::vector<WinogradSpan> spans;
+  const int64_t fours = (std::max<int64_t>(0, length - 3 * threes) + 3) / 4;
+  for (int64_t i = 0; i < fours; ++i) spans.push_back({i * 4, 4});
+  for (int64_t i = 0; i < threes; ++i) spans.push_back({fours * 4 + i * 3, 3});
+  return spans;
+}
+
+WinogradTiles::WinogradTiles(int64_t height, int64_t width) {
+  for (const WinogradSpan& rows : CutIntoSpans(height)) {
+    for (const WinogradSpan& columns : CutIntoSpans(width)) {
+      const size_t c = rows.size == 4 ? (columns.size == 4 ? 1 : 2) : (columns.size == 4 ? 0 : 3);
+      classes_[c].push_back({rows, columns});
+      ++count_;
+      products_ += (rows.size + 2) * (columns.size + 2);
+    }
+  }
+}
+
+std::array<int, 2> WinogradTiles::ClassesWithPoint(int point) {
+  const bool tall = point / simd::kWinogradPoints == simd::kWinogradFourOnly;
+  const bool wide = point % simd::kWinogradPoints == simd::kWinogradFourOnly;
+  return {tall ? 1 : 0, tall ? (wide ? 2 : 3) : (wide ? 2 : kClasses)};
+}
+
+}  // namespace trawl::engine
