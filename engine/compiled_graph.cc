@@ -1,6 +1,8 @@
 #include "engine/compiled_graph.h"
 
+#include <algorithm>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "engine/kernels/blas.h"
@@ -18,6 +20,45 @@ std::optional<int64_t> BatchOf(const Shape& declared, const Shape& given) {
     if (IsBatch(declared[i]) && given[i] % -declared[i] == 0) return given[i] / -declared[i];
   }
   return std::nullopt;
+}
+
+/// A kernel for each node. Most of the time goes into packing weights, which the nodes of a few
+/// threads do at once. Errors: the first node's.
+Result<std::vector<BoundKernel>> BindKernels(const Graph& graph, const ContentsTable& contents,
+                                             const simd::Microkernels* microkernels) {
+  constexpr unsigned kMostThreads = 2;
+  const size_t count = graph.nodes().size();
+  std::vector<Result<BoundKernel>> results(count);
+  ThreadTeam team(
+      static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads)));
+  team.ForEach(static_cast<int64_t>(count), [&](int64_t i, int) {
+    const Node& node = graph.nodes()[static_cast<size_t>(i)];
+    results[static_cast<size_t>(i)] = BindKernel(NodeView(graph, node, contents), microkernels);
+  });
+  std::vector<BoundKernel> bound;
+  for (size_t i = 0; i < count; ++i) {
+    const Node& node = graph.nodes()[i];
+    if (!results[i]) return Annotate(results[i].error(), "node '{}' ({})", node.name, node.op);
+    bound.push_back(std::move(*results[i]));
+  }
+  return bound;
+}
+
+/// Frees the constants that kernels have packed and nobody else reads.
+void DropPackedConstants(Graph& graph, std::span<const std::unique_ptr<const Kernel>> kernels) {
+  std::vector<bool> packed(graph.value_count(), false), read(graph.value_count(), false);
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    const std::vector<ValueId>& inputs = graph.nodes()[i].inputs;
+    for (size_t k = 0; k < inputs.size(); ++k) {
+      if (inputs[k] == kNoValue) continue;
+      (kernels[i]->PacksInput(k) ? packed : read)[static_cast<size_t>(inputs[k])] = true;
+    }
+  }
+  for (const ValueId id : graph.outputs()) read[static_cast<size_t>(id)] = true;
+  for (size_t i = 0; i < graph.value_count(); ++i) {
+    auto& constant = graph.value(static_cast<ValueId>(i)).constant;
+    if (constant && packed[i] && !read[i]) constant->DropStorage();
+  }
 }
 
 }  // namespace
@@ -42,13 +83,14 @@ Result<std::unique_ptr<const CompiledGraph>> CompiledGraph::Compile(Graph graph,
   }
   const simd::Microkernels* microkernels =
       options.reference_kernels ? nullptr : &simd::MicrokernelsFor(compiled->isa_);
-  for (const Node& node : graph.nodes()) {
-    auto bound = BindKernel(NodeView(graph, node, contents), microkernels);
-    if (!bound) return Annotate(bound.error(), "node '{}' ({})", node.name, node.op);
+  TRAWL_ASSIGN(std::vector<BoundKernel> bound, BindKernels(graph, contents, microkernels));
+  for (size_t i = 0; i < bound.size(); ++i) {
+    const Node& node = graph.nodes()[i];
     compiled->kernels_.push_back(
-        {node.name, node.op, std::move(bound->name), std::move(bound->reason)});
-    compiled->bound_.push_back(std::move(bound->kernel));
+        {node.name, node.op, std::move(bound[i].name), std::move(bound[i].reason)});
+    compiled->bound_.push_back(std::move(bound[i].kernel));
   }
+  DropPackedConstants(graph, compiled->bound_);
   compiled->graph_ = std::move(graph);
   return compiled;
 }

@@ -52,6 +52,8 @@ struct KernelChoice {
 };
 
 class Kernel;
+struct CacheSizes;
+struct Segment;
 
 /// Immutable after Compile; share it between threads.
 class CompiledGraph {
@@ -63,7 +65,8 @@ class CompiledGraph {
                                                               const CompileOptions& options = {});
   ~CompiledGraph();
 
-  /// After the passes. Shapes are symbolic: kBatch stands for the batch of a Run.
+  /// After the passes. Shapes are symbolic: kBatch stands for the batch of a Run. Constants that
+  /// kernels have packed have no storage any more.
   const Graph& graph() const { return graph_; }
   /// One per node of graph(), in order.
   const std::vector<std::unique_ptr<const Kernel>>& bound_kernels() const { return bound_; }
@@ -94,9 +97,10 @@ class Execution {
  public:
   /// Plans the arena for batches of up to `max_batch`, each of which `threads` threads work on
   /// together, the caller of Run among them. Errors: kResourceExhausted when the arena would pass
-  /// kMaxArenaBytes.
+  /// kMaxArenaBytes. `caches`: those that the order of work is planned for; nullptr: this machine's.
   static Result<std::unique_ptr<Execution>> Create(const CompiledGraph& compiled,
-                                                   int64_t max_batch = 1, int threads = 1);
+                                                   int64_t max_batch = 1, int threads = 1,
+                                                   const CacheSizes* caches = nullptr);
   ~Execution();
 
   /// Runs the graph. `inputs` are borrowed during the call, in the order of
@@ -104,10 +108,19 @@ class Execution {
   /// nothing. Errors: kInvalidArgument when types or shapes differ, or when data is out of an
   /// operator's range (Gather's indices), naming the node.
   Status Run(int64_t batch, std::span<const ConstTensorView> inputs);
+  /// The same, and adds to nanoseconds[i] what node i of the graph took: of one thread's time, where
+  /// threads worked on different images.
+  Status RunTimed(int64_t batch, std::span<const ConstTensorView> inputs,
+                  std::span<int64_t> nanoseconds);
   /// Output `i` of the last Run; valid until the next one.
   ConstTensorView output(size_t i) const;
 
+  /// Of the largest batch.
   size_t arena_bytes() const;
+  /// What the largest set of buffers that are live at one time takes: no arena could be smaller.
+  size_t lower_bound_bytes() const;
+  /// The order of work: which nodes run image by image (engine/segments.h).
+  const std::vector<Segment>& segments() const;
 
  private:
   Execution();

@@ -1,122 +1,27 @@
 // Execution: buffers planned once for the largest batch; per batch size, every view of every kernel
 // call made once.
 #include <algorithm>
-#include <cstdlib>
+#include <atomic>
+#include <chrono>
 #include <map>
 
-#include "engine/blocked.h"
+#include "engine/arena.h"
+#include "engine/binding.h"
+#include "engine/buffers.h"
 #include "engine/compiled_graph.h"
 #include "engine/kernels/kernel.h"
 #include "engine/limits.h"
 #include "engine/memory_planner.h"
-#include "engine/ops/dims.h"
+#include "engine/segments.h"
 
 namespace trawl::engine {
 namespace {
 
-constexpr size_t kNoBuffer = SIZE_MAX;
-
-struct Arena {
-  struct Free {
-    void operator()(std::byte* block) const { std::free(block); }
-  };
-  std::unique_ptr<std::byte[], Free> block;
-  size_t bytes = 0;
-};
-
-/// Which buffer holds each value, and the scratch of each node; lifetimes are in node indices.
-struct BufferAssignment {
-  std::vector<BufferLifetime> buffers;
-  std::vector<size_t> of_value;  // kNoBuffer for inputs, constants and values that nothing makes
-  std::vector<size_t> scratch;   // per node
-};
-
-/// As it lies in memory: blocked values are filled up to whole blocks.
-size_t ValueBytes(const Value& value, int64_t batch) {
-  size_t bytes = ByteSize(value.dtype);
-  if (value.layout == Layout::kBlocked) {
-    const int64_t images = value.shape->at(0);
-    bytes *= static_cast<size_t>(IsBatch(images) ? -images * batch : images);
-    return bytes * static_cast<size_t>(BlockedImageSize(*value.shape));
-  }
-  for (const int64_t dim : *value.shape)
-    bytes *= static_cast<size_t>(IsBatch(dim) ? -dim * batch : dim);
-  return bytes;
+int64_t Now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
-
-/// TensorView::image_stride.
-int64_t ImageStride(const Value& value) {
-  return value.layout == Layout::kBlocked ? BlockedImageSize(*value.shape) : 0;
-}
-
-/// The last node that reads each value; node_count for outputs, which outlive the run.
-std::vector<int> LastReaders(const Graph& graph) {
-  std::vector<int> last(graph.value_count(), -1);
-  for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    for (const ValueId id : graph.nodes()[i].inputs) {
-      if (id != kNoValue) last[static_cast<size_t>(id)] = static_cast<int>(i);
-    }
-  }
-  for (const ValueId id : graph.outputs()) {
-    last[static_cast<size_t>(id)] = static_cast<int>(graph.nodes().size());
-  }
-  return last;
-}
-
-/// The buffer that node `i`'s first output may take over from a dying input, or kNoBuffer.
-size_t InPlaceBuffer(const CompiledGraph& compiled, size_t i, const std::vector<int>& last_reader,
-                     const BufferAssignment& assignment, int64_t batch) {
-  const Graph& graph = compiled.graph();
-  const Node& node = graph.nodes()[i];
-  const int position = compiled.bound_kernels()[i]->InPlaceInput();
-  if (position < 0) return kNoBuffer;
-  const ValueId input = node.inputs[static_cast<size_t>(position)];
-  const size_t buffer = assignment.of_value[static_cast<size_t>(input)];
-  const bool dies = last_reader[static_cast<size_t>(input)] == static_cast<int>(i);
-  // Read twice, it would be overwritten under the other reader's eyes.
-  const bool read_once = std::count(node.inputs.begin(), node.inputs.end(), input) == 1;
-  const Value &from = graph.value(input), &to = graph.value(node.outputs[0]);
-  const bool same_size =
-      from.layout == to.layout && ValueBytes(from, batch) == ValueBytes(to, batch);
-  return buffer != kNoBuffer && dies && read_once && same_size ? buffer : kNoBuffer;
-}
-
-BufferAssignment AssignBuffers(const CompiledGraph& compiled, int64_t batch, int threads) {
-  const Graph& graph = compiled.graph();
-  BufferAssignment assignment;
-  assignment.of_value.assign(graph.value_count(), kNoBuffer);
-  const std::vector<int> last_reader = LastReaders(graph);
-  for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    const Node& node = graph.nodes()[i];
-    const int now = static_cast<int>(i);
-    for (size_t k = 0; k < node.outputs.size(); ++k) {
-      const ValueId id = node.outputs[k];
-      if (id == kNoValue) continue;
-      const int last = std::max(now, last_reader[static_cast<size_t>(id)]);
-      size_t buffer =
-          k == 0 ? InPlaceBuffer(compiled, i, last_reader, assignment, batch) : kNoBuffer;
-      if (buffer == kNoBuffer) {
-        buffer = assignment.buffers.size();
-        assignment.buffers.push_back({ValueBytes(graph.value(id), batch), now, last});
-      } else {
-        assignment.buffers[buffer].last = last;
-      }
-      assignment.of_value[static_cast<size_t>(id)] = buffer;
-    }
-    assignment.scratch.push_back(assignment.buffers.size());
-    assignment.buffers.push_back(
-        {compiled.bound_kernels()[i]->ScratchBytes(batch, threads), now, now});
-  }
-  return assignment;
-}
-
-/// All views of all kernel calls at one batch size. Addresses of inputs are filled in by each Run.
-struct Binding {
-  std::vector<std::vector<int64_t>> shapes;          // by value
-  std::vector<std::vector<ConstTensorView>> inputs;  // by node
-  std::vector<std::vector<TensorView>> outputs;
-  std::vector<std::byte*> scratch;
-};
 
 }  // namespace
 
@@ -124,63 +29,61 @@ struct Execution::State {
   const CompiledGraph* compiled = nullptr;
   int64_t max_batch = 1;
   std::unique_ptr<ThreadTeam> team;
+  ThreadTeam alone;  // for kernels of threads that have images of their own
+  std::vector<Segment> segments;
   BufferAssignment assignment;
-  MemoryPlan plan;
+  Addresses addresses;
+  size_t lower_bound = 0;
   Arena arena;
   std::map<int64_t, Binding> bindings;
-  /// For each graph input, the (node, position) pairs that read it.
-  std::vector<std::vector<std::pair<size_t, size_t>>> input_readers;
   std::vector<ConstTensorView> outputs;  // of the last run
+  /// During RunTimed, per thread and node.
+  std::vector<int64_t> times;
+  bool timed = false;
 
-  std::byte* AddressOf(size_t buffer) const { return arena.block.get() + plan.offsets[buffer]; }
-  std::byte* AddressOf(ValueId id) const {
-    const size_t buffer = assignment.of_value[static_cast<size_t>(id)];
-    return buffer == kNoBuffer ? nullptr : AddressOf(buffer);
-  }
-  Binding Bind(int64_t batch) const;
-  Status CheckInputs(const Binding& binding, std::span<const ConstTensorView> inputs) const;
-  void SetOutputs(const Binding& binding, std::span<const ConstTensorView> inputs);
+  Status Plan(int threads, const CacheSizes& caches);
+  Status CheckInputs(const Binding& binding, int64_t batch,
+                     std::span<const ConstTensorView> inputs) const;
+  Status RunPart(size_t segment, BoundSegment& bound, int64_t part, size_t thread,
+                 ThreadTeam& members, std::span<const ConstTensorView> inputs);
+  Status RunSegment(size_t segment, BoundSegment& bound, std::span<const ConstTensorView> inputs);
+  void SetOutputs(const Binding& binding, int64_t batch, std::span<const ConstTensorView> inputs);
 };
 
-Binding Execution::State::Bind(int64_t batch) const {
-  const Graph& graph = compiled->graph();
-  Binding binding;
-  binding.shapes.resize(graph.value_count());
-  for (size_t i = 0; i < graph.value_count(); ++i) {
-    const Value& value = graph.value(static_cast<ValueId>(i));
-    if (!value.shape) continue;
-    binding.shapes[i].resize(value.shape->size());
-    ConcreteShape(*value.shape, batch, binding.shapes[i]);
+Status Execution::State::Plan(int threads, const CacheSizes& caches) {
+  segments = PlanSegments(*compiled, max_batch, caches);
+  assignment = AssignBuffers(*compiled, segments, max_batch, threads);
+  const auto copies = static_cast<size_t>(threads);
+  std::vector<BufferLifetime> shared = assignment.shared, least = assignment.shared;
+  for (size_t s = 0; s < segments.size(); ++s) {
+    const int first = static_cast<int>(segments[s].first),
+              last = static_cast<int>(segments[s].last) - 1;
+    MemoryPlan plan = PlanMemory(assignment.local[s]);
+    addresses.local.push_back({0, plan.arena_bytes, std::move(plan.offsets)});
+    shared.push_back({plan.arena_bytes * copies, first, last});
+    least.push_back({LargestLiveSet(assignment.local[s]) * copies, first, last});
   }
-  for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    const Node& node = graph.nodes()[i];
-    auto& reads = binding.inputs.emplace_back();
-    for (const ValueId id : node.inputs) {
-      if (id == kNoValue) {
-        reads.push_back({});
-        continue;
-      }
-      const Value& value = graph.value(id);
-      reads.push_back({value.dtype, binding.shapes[static_cast<size_t>(id)],
-                       value.constant ? value.constant->bytes() : AddressOf(id),
-                       ImageStride(value)});
-    }
-    auto& writes = binding.outputs.emplace_back();
-    for (const ValueId id : node.outputs) {
-      if (id == kNoValue) {
-        writes.push_back({});
-        continue;
-      }
-      const Value& value = graph.value(id);
-      writes.push_back({value.dtype, binding.shapes[static_cast<size_t>(id)], AddressOf(id),
-                        ImageStride(value)});
-    }
-    binding.scratch.push_back(AddressOf(assignment.scratch[i]));
+  lower_bound = LargestLiveSet(least);
+  const MemoryPlan plan = PlanMemory(shared);
+  if (plan.arena_bytes > kMaxArenaBytes) {
+    return Error(Code::kResourceExhausted,
+                 "a batch of {} needs {} MiB of activations; at most {} MiB are given", max_batch,
+                 plan.arena_bytes >> 20, kMaxArenaBytes >> 20);
   }
-  return binding;
+  arena = Arena(plan.arena_bytes);
+  if (arena.bytes() == nullptr) {
+    return Error(Code::kResourceExhausted, "there is no memory for {} MiB of activations",
+                 plan.arena_bytes >> 20);
+  }
+  addresses.shared = arena.bytes();
+  addresses.shared_offsets = plan.offsets;
+  for (size_t s = 0; s < segments.size(); ++s) {
+    addresses.local[s].begin = plan.offsets[assignment.shared.size() + s];
+  }
+  return OkStatus();
 }
 
-Status Execution::State::CheckInputs(const Binding& binding,
+Status Execution::State::CheckInputs(const Binding& binding, int64_t batch,
                                      std::span<const ConstTensorView> inputs) const {
   if (inputs.size() != compiled->input_count()) {
     return Error(Code::kInvalidArgument, "{} inputs are given to a graph of {}", inputs.size(),
@@ -188,7 +91,8 @@ Status Execution::State::CheckInputs(const Binding& binding,
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Value& input = compiled->input(i);
-    const auto& shape = binding.shapes[static_cast<size_t>(compiled->graph().inputs()[i])];
+    const auto& shape =
+        binding.shapes.at(batch)[static_cast<size_t>(compiled->graph().inputs()[i])];
     if (inputs[i].dtype != input.dtype || !std::ranges::equal(inputs[i].shape, shape)) {
       return Error(Code::kInvalidArgument, "input '{}' is {} {} instead of {} {}", input.name,
                    ToString(inputs[i].dtype),
@@ -199,17 +103,64 @@ Status Execution::State::CheckInputs(const Binding& binding,
   return OkStatus();
 }
 
-void Execution::State::SetOutputs(const Binding& binding, std::span<const ConstTensorView> inputs) {
+Status Execution::State::RunPart(size_t segment, BoundSegment& bound, int64_t part, size_t thread,
+                                 ThreadTeam& members, std::span<const ConstTensorView> inputs) {
+  const bool is_rest = part + 1 == bound.parts && bound.last_part[thread].images != 0;
+  SegmentCalls& calls = is_rest ? bound.last_part[thread] : bound.whole_parts[thread];
+  calls.MoveTo(part * bound.part, inputs);
+  const size_t first = segments[segment].first;
+  for (size_t i = 0; i < calls.calls.size(); ++i) {
+    const SegmentCalls::Call& call = calls.calls[i];
+    const int64_t start = timed ? Now() : 0;
+    const Status status = compiled->bound_kernels()[first + i]->Run({.batch = calls.images,
+                                                                     .inputs = call.inputs,
+                                                                     .outputs = call.outputs,
+                                                                     .scratch = call.scratch,
+                                                                     .team = &members});
+    if (!status.ok()) {
+      const Node& node = compiled->graph().nodes()[first + i];
+      return Annotate(status, "node '{}' ({})", node.name, node.op);
+    }
+    if (timed) times[thread * compiled->graph().nodes().size() + first + i] += Now() - start;
+  }
+  return OkStatus();
+}
+
+Status Execution::State::RunSegment(size_t segment, BoundSegment& bound,
+                                    std::span<const ConstTensorView> inputs) {
+  if (!bound.by_thread) {
+    for (int64_t part = 0; part < bound.parts; ++part) {
+      TRAWL_TRY(RunPart(segment, bound, part, 0, *team, inputs));
+    }
+    return OkStatus();
+  }
+  std::atomic<bool> first_error = true;
+  Status result = OkStatus();
+  team->ForEach(bound.parts, [&](int64_t part, int member) {
+    Status status = RunPart(segment, bound, part, static_cast<size_t>(member), alone, inputs);
+    if (!status.ok() && first_error.exchange(false)) result = std::move(status);
+  });
+  return result;
+}
+
+void Execution::State::SetOutputs(const Binding& binding, int64_t batch,
+                                  std::span<const ConstTensorView> inputs) {
   const Graph& graph = compiled->graph();
   for (size_t i = 0; i < outputs.size(); ++i) {
     const ValueId id = graph.outputs()[i];
     const Value& value = graph.value(id);
-    const std::byte* bytes = value.constant ? value.constant->bytes() : AddressOf(id);
+    const Place& place = assignment.of_value[static_cast<size_t>(id)];
+    const std::byte* bytes = nullptr;
+    if (value.constant) {
+      bytes = value.constant->bytes();
+    } else if (place.buffer.index != kNoBuffer) {
+      bytes = addresses.Of(place.buffer, 0) + place.offset;
+    }
     // An output may be an input as it is.
     for (size_t k = 0; k < inputs.size(); ++k) {
       if (graph.inputs()[k] == id) bytes = inputs[k].bytes;
     }
-    outputs[i] = {value.dtype, binding.shapes[static_cast<size_t>(id)], bytes};
+    outputs[i] = {value.dtype, binding.shapes.at(batch)[static_cast<size_t>(id)], bytes};
   }
 }
 
@@ -217,7 +168,8 @@ Execution::Execution() : state_(std::make_unique<State>()) {}
 Execution::~Execution() = default;
 
 Result<std::unique_ptr<Execution>> Execution::Create(const CompiledGraph& compiled,
-                                                     int64_t max_batch, int threads) {
+                                                     int64_t max_batch, int threads,
+                                                     const CacheSizes* caches) {
   if (threads < 1 || threads > kMaxThreads) {
     return Error(Code::kInvalidArgument, "{} threads are not from 1 to {}", threads, kMaxThreads);
   }
@@ -228,33 +180,10 @@ Result<std::unique_ptr<Execution>> Execution::Create(const CompiledGraph& compil
   State& state = *execution->state_;
   state.compiled = &compiled;
   state.max_batch = max_batch;
+  TRAWL_TRY(state.Plan(threads, caches == nullptr ? CacheSizes::OfThisMachine() : *caches));
   state.team = std::make_unique<ThreadTeam>(threads);
-  state.assignment = AssignBuffers(compiled, max_batch, threads);
-  state.plan = PlanMemory(state.assignment.buffers);
-  if (state.plan.arena_bytes > kMaxArenaBytes) {
-    return Error(Code::kResourceExhausted,
-                 "a batch of {} needs {} MiB of activations; at most {} MiB are given", max_batch,
-                 state.plan.arena_bytes >> 20, kMaxArenaBytes >> 20);
-  }
-  state.arena.bytes = state.plan.arena_bytes;
-  // At least one block, so that empty tensors have an address, too.
-  state.arena.block.reset(
-      static_cast<std::byte*>(std::aligned_alloc(kAlignment, state.plan.arena_bytes + kAlignment)));
-  if (state.arena.block == nullptr) {
-    return Error(Code::kResourceExhausted, "there is no memory for {} MiB of activations",
-                 state.plan.arena_bytes >> 20);
-  }
-  const Graph& graph = compiled.graph();
-  for (const ValueId input : graph.inputs()) {
-    auto& readers = state.input_readers.emplace_back();
-    for (size_t i = 0; i < graph.nodes().size(); ++i) {
-      const auto& ids = graph.nodes()[i].inputs;
-      for (size_t k = 0; k < ids.size(); ++k) {
-        if (ids[k] == input) readers.emplace_back(i, k);
-      }
-    }
-  }
-  state.outputs.resize(graph.outputs().size());
+  state.times.resize(static_cast<size_t>(threads) * compiled.graph().nodes().size());
+  state.outputs.resize(compiled.output_count());
   return execution;
 }
 
@@ -265,31 +194,41 @@ Status Execution::Run(int64_t batch, std::span<const ConstTensorView> inputs) {
                  state.max_batch);
   }
   auto it = state.bindings.find(batch);
-  if (it == state.bindings.end()) it = state.bindings.emplace(batch, state.Bind(batch)).first;
+  if (it == state.bindings.end()) {
+    it = state.bindings
+             .emplace(batch, Bind(*state.compiled, state.segments, state.assignment,
+                                  state.addresses, batch, state.team->size()))
+             .first;
+  }
   Binding& binding = it->second;
-  TRAWL_TRY(state.CheckInputs(binding, inputs));
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    for (const auto& [node, position] : state.input_readers[i]) {
-      binding.inputs[node][position].bytes = inputs[i].bytes;
-    }
+  TRAWL_TRY(state.CheckInputs(binding, batch, inputs));
+  for (size_t s = 0; s < state.segments.size(); ++s) {
+    TRAWL_TRY(state.RunSegment(s, binding.segments[s], inputs));
   }
-  const Graph& graph = state.compiled->graph();
-  for (size_t i = 0; i < graph.nodes().size(); ++i) {
-    const Status status = state.compiled->bound_kernels()[i]->Run({.batch = batch,
-                                                                   .inputs = binding.inputs[i],
-                                                                   .outputs = binding.outputs[i],
-                                                                   .scratch = binding.scratch[i],
-                                                                   .team = state.team.get()});
-    if (!status.ok()) {
-      return Annotate(status, "node '{}' ({})", graph.nodes()[i].name, graph.nodes()[i].op);
-    }
-  }
-  state.SetOutputs(binding, inputs);
+  state.SetOutputs(binding, batch, inputs);
   return OkStatus();
+}
+
+Status Execution::RunTimed(int64_t batch, std::span<const ConstTensorView> inputs,
+                           std::span<int64_t> nanoseconds) {
+  State& state = *state_;
+  CHECK(nanoseconds.size() == state.compiled->graph().nodes().size());
+  std::ranges::fill(state.times, 0);
+  state.timed = true;
+  const Status status = Run(batch, inputs);
+  state.timed = false;
+  for (size_t i = 0; i < state.times.size(); ++i) {
+    nanoseconds[i % nanoseconds.size()] += state.times[i];
+  }
+  return status;
 }
 
 ConstTensorView Execution::output(size_t i) const { return state_->outputs[i]; }
 
-size_t Execution::arena_bytes() const { return state_->arena.bytes; }
+size_t Execution::arena_bytes() const { return state_->arena.size(); }
+
+size_t Execution::lower_bound_bytes() const { return state_->lower_bound; }
+
+const std::vector<Segment>& Execution::segments() const { return state_->segments; }
 
 }  // namespace trawl::engine

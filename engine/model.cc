@@ -118,10 +118,10 @@ struct Session::State {
 Session::Session() : state_(std::make_unique<State>()) {}
 Session::~Session() = default;
 
-Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model,
-                                                 int max_batch) {
+Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> model, int max_batch,
+                                                 int threads) {
   auto session = std::unique_ptr<Session>(new Session);
-  TRAWL_ASSIGN(session->state_->execution, Execution::Create(model->graph(), max_batch));
+  TRAWL_ASSIGN(session->state_->execution, Execution::Create(model->graph(), max_batch, threads));
   session->state_->input_shape = *model->graph().input(0).shape;
   session->model_ = std::move(model);
   session->max_batch_ = max_batch;

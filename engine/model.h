@@ -42,8 +42,11 @@ class Model {
 /// nothing.
 class Session {
  public:
-  /// Plans the arena for batches of up to `max_batch` images.
-  static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model, int max_batch);
+  /// Plans the arena for batches of up to `max_batch` images, each of which `threads` threads work
+  /// on together, the caller of Run among them. For the most images per second use one session of
+  /// one thread per core; more threads are for the shortest time until one batch is done.
+  static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model, int max_batch,
+                                                 int threads = 1);
   ~Session();
 
   /// `images`: [n, C, H, W] f32 (or [n, H, W, C], as the model's layout says), normalised;

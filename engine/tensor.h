@@ -106,6 +106,8 @@ class Tensor {
   }
   const std::byte* bytes() const { return bytes_.get(); }
   std::byte* mutable_bytes() { return bytes_.get(); }
+  /// Gives this copy's share of the storage back; shape and type stay, bytes() is nullptr.
+  void DropStorage() { bytes_.reset(); }
   /// The same elements under another shape of the same size.
   Tensor Reshaped(Shape shape) const;
 

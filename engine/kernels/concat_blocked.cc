@@ -13,15 +13,14 @@ using simd::kBlock;
 
 constexpr int64_t kPixelBytes = kBlock * sizeof(float);
 
-/// Channels [from, from + count) of x's block become [to, …) of y's.
-void CopyLanes(const float* x, int64_t from, float* y, int64_t to, int64_t count, int64_t pixels) {
+/// The first `count` channels of a block at x become those of one at y.
+void CopyLanes(const float* x, float* y, int64_t count, int64_t pixels) {
   if (count == kBlock) {
     std::memcpy(y, x, static_cast<size_t>(pixels * kPixelBytes));
     return;
   }
   const size_t bytes = static_cast<size_t>(count) * sizeof(float);
-  for (int64_t p = 0; p < pixels; ++p)
-    std::memcpy(y + p * kBlock + to, x + p * kBlock + from, bytes);
+  for (int64_t p = 0; p < pixels; ++p) std::memcpy(y + p * kBlock, x + p * kBlock, bytes);
 }
 
 /// Fills the task's block of the output from input `x`, which begins at channel `begin` of it.
@@ -37,9 +36,9 @@ void CopyInput(const BlockTask& task, const ConstTensorView& x, int64_t begin,
     const int64_t count = std::min(end - channel, kBlock - from % kBlock);
     BlockTask source = task;
     source.block = from / kBlock;
-    const float* block = source.In(x);
-    // At home already.
-    if (block != y) CopyLanes(block, from % kBlock, y, channel - first, count, pixels);
+    const float* lanes = source.In(x) + from % kBlock;
+    float* to = y + channel - first;
+    if (lanes != to) CopyLanes(lanes, to, count, pixels);  // else at home already
     channel += count;
   }
 }

@@ -43,6 +43,7 @@ class BlockedDepthwiseConv final : public Kernel {
         has_residual_(node.HasInput(3)) {}
 
   int InPlaceInput() const override { return has_residual_ ? 3 : -1; }
+  bool PacksInput(size_t i) const override { return i == 1 || i == 2 || i == 4; }
 
   Status Run(const KernelCall& call) const override {
     constexpr float kInfinite = std::numeric_limits<float>::infinity();

@@ -38,6 +38,11 @@ class Kernel {
   /// The input whose buffer the first output may take (same bytes in size), or -1. Run then sees
   /// equal addresses.
   virtual int InPlaceInput() const { return -1; }
+  /// True when the kernel has a copy of its own of the constant input `i` and never reads the
+  /// original, whose memory may then be given back.
+  virtual bool PacksInput(size_t /*i*/) const { return false; }
+  /// Bytes of its own packed weights that a call reads; 0 when it reads the node's constants.
+  virtual size_t PackedBytes() const { return 0; }
 };
 
 /// A kernel from a callable `Status(const KernelCall&)`; captures are its parameters.

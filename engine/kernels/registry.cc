@@ -25,6 +25,7 @@ const Registry& Kernels() {
                              ConvKernels(),
                              DepthwiseKernels(),
                              MatMulKernels(),
+                             PackedGemmKernels(),
                              PoolKernels(),
                              ElementwiseKernels(),
                              ReorderKernels(),

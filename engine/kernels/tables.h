@@ -21,6 +21,7 @@ std::span<const KernelDef> ReferenceQuantizeKernels();
 std::span<const KernelDef> ConvKernels();
 std::span<const KernelDef> DepthwiseKernels();
 std::span<const KernelDef> MatMulKernels();
+std::span<const KernelDef> PackedGemmKernels();
 std::span<const KernelDef> PoolKernels();
 std::span<const KernelDef> ElementwiseKernels();
 

@@ -14,9 +14,10 @@ namespace {
 
 using Integers [[gnu::vector_size(kWidth * sizeof(int32_t))]] = int32_t;
 
-/// 0 below -87.3, where the result would be denormal, and infinite above 88.7; NaN stays NaN.
+/// 0 below -86.6, where the result would be nearly denormal, and infinite above 88.7; NaN stays
+/// NaN.
 [[gnu::always_inline]] inline Vector Exp(Vector x) {
-  constexpr float kLow = -87.33654f, kHigh = 88.72283f, kLog2e = 1.44269504f;
+  constexpr float kLow = -86.6f, kHigh = 88.72283f, kLog2e = 1.44269504f;
   // log 2 in two parts: n times the first is exact.
   constexpr float kLog2First = 0.693359375f, kLog2Second = -2.12194440e-4f;
   // Adding it leaves no bits for a fraction, so the sum is rounded to an integer.

@@ -33,10 +33,12 @@ Graph SmallNetwork() {
   return b.Build(b.Node("Softmax", {y}));
 }
 
-TEST(Execution, AnswersDoNotDependOnTheBatch) {
+class Threads : public ::testing::TestWithParam<int> {};
+
+TEST_P(Threads, AnswersDoNotDependOnTheBatch) {
   const auto compiled = CompiledGraph::Compile(SmallNetwork());
   ASSERT_TRUE(compiled.has_value()) << compiled.error().message();
-  auto execution = Execution::Create(**compiled, 7);
+  auto execution = Execution::Create(**compiled, 7, GetParam());
   ASSERT_TRUE(execution.has_value());
   const Tensor images = RandomTensor({7, 3, 17, 17}, 42);
   const ConstTensorView all = ViewOf(images);
@@ -51,6 +53,21 @@ TEST(Execution, AnswersDoNotDependOnTheBatch) {
       EXPECT_NEAR((*execution)->output(0).data<float>()[k], together[i * 5 + k], 1e-5f);
     }
   }
+}
+
+INSTANTIATE_TEST_SUITE_P(Execution, Threads, ::testing::Values(1, 2, 3));
+
+TEST(Execution, TellsWhatEachNodeTook) {
+  const auto compiled = CompiledGraph::Compile(SmallNetwork());
+  ASSERT_TRUE(compiled.has_value());
+  auto execution = Execution::Create(**compiled, 3, 2);
+  ASSERT_TRUE(execution.has_value());
+  const Tensor images = RandomTensor({3, 3, 17, 17}, 42);
+  const ConstTensorView view = ViewOf(images);
+  std::vector<int64_t> nanoseconds((*compiled)->graph().nodes().size(), 0);
+  ASSERT_TRUE((*execution)->RunTimed(3, {&view, 1}, nanoseconds).ok());
+  for (const int64_t time : nanoseconds) EXPECT_GT(time, 0);
+  EXPECT_GE((*execution)->arena_bytes(), (*execution)->lower_bound_bytes());
 }
 
 TEST(Execution, ReusesTheMemoryOfDeadValues) {

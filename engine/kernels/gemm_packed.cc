@@ -1,0 +1,165 @@
+// Products with constant weights, which are packed once: fully connected layers. Panels of columns
+// are shared out to the team; what a panel yields gets bias and activation while it is in the
+// cache. One row (batch 1) runs at the speed at which memory delivers the weights.
+#include <algorithm>
+
+#include "engine/kernels/activation.h"
+#include "engine/kernels/tables.h"
+#include "engine/kernels/weight_buffer.h"
+
+namespace trawl::engine {
+namespace {
+
+/// Rows of a panel that are multiplied at a time: 64 columns of them take 128 KiB and stay in the
+/// second-level cache while all tiles of rows go over them, so that weights come from memory once.
+constexpr int64_t kDepth = 512;
+
+struct GemmNode {
+  int64_t depth = 0, columns = 0;
+  bool transposed = false;  // the weights are [columns, depth]
+  float alpha = 1, beta = 1;
+  Activation activation;
+};
+
+Result<GemmNode> ReadGemm(const NodeView& node) {
+  GemmNode gemm;
+  TRAWL_ASSIGN(const int64_t transposed, node.attributes().Int("transB", 0));
+  TRAWL_ASSIGN(gemm.alpha, node.attributes().Float("alpha", 1));
+  TRAWL_ASSIGN(gemm.beta, node.attributes().Float("beta", 1));
+  TRAWL_ASSIGN(gemm.activation, GetActivation(node.attributes()));
+  gemm.transposed = transposed != 0;
+  gemm.depth = node.shape(1)[transposed != 0 ? 1 : 0];
+  gemm.columns = node.shape(1)[transposed != 0 ? 0 : 1];
+  return gemm;
+}
+
+class PackedGemm final : public Kernel {
+ public:
+  PackedGemm(const NodeView& node, const GemmNode& gemm, const simd::GemmMicrokernels& microkernels)
+      : gemm_(gemm),
+        multiply_(microkernels.multiply),
+        width_(microkernels.panel_width),
+        panels_((gemm.columns + width_ - 1) / width_),
+        weights_(static_cast<size_t>(panels_ * gemm.depth * width_)),
+        bias_(DType::kF32, {gemm.columns}) {
+    PackWeights(node.constant(1)->data<float>());
+    const Tensor* bias = node.constant(2);
+    for (int64_t j = 0; bias != nullptr && j < gemm.columns; ++j) {
+      const size_t from = bias->size() == 1 ? 0 : static_cast<size_t>(j);
+      bias_.mutable_data<float>()[static_cast<size_t>(j)] = gemm.beta * bias->data<float>()[from];
+    }
+  }
+
+  bool PacksInput(size_t i) const override { return i == 1 || i == 2; }
+  size_t PackedBytes() const override {
+    return static_cast<size_t>(panels_ * gemm_.depth * width_) * sizeof(float);
+  }
+  size_t ScratchBytes(int64_t batch, int threads) const override {
+    return static_cast<size_t>(threads * 2 * Rows(batch) * width_) * sizeof(float);
+  }
+
+  Status Run(const KernelCall& call) const override {
+    const int64_t rows = call.outputs[0].shape[0];
+    call.team->ForEach(panels_, [&](int64_t panel, int member) {
+      float* sums = reinterpret_cast<float*>(call.scratch) + member * 2 * rows * width_;
+      MultiplyPanel(call.inputs[0].data<float>().data(), rows, panel, sums, sums + rows * width_);
+      Finish(sums, rows, panel, call.outputs[0].data<float>().data());
+    });
+    return OkStatus();
+  }
+
+  void SetRows(int64_t rows) { rows_ = rows; }
+
+ private:
+  /// Of the result at a batch: the first dimension may be a multiple of it, or fixed.
+  int64_t Rows(int64_t batch) const { return rows_ < 0 ? -rows_ * batch : rows_; }
+
+  /// [panels][depth][width], times alpha, zero beyond the last column. Some rows of the panel at a
+  /// time, so that a cache line of transposed weights is used up when it is there.
+  void PackWeights(std::span<const float> weights) {
+    constexpr int64_t kRows = 16;
+    const int64_t row_step = gemm_.transposed ? 1 : gemm_.columns;
+    const int64_t column_step = gemm_.transposed ? gemm_.depth : 1;
+    for (int64_t panel = 0; panel < panels_; ++panel) {
+      const int64_t first = panel * width_;
+      const int64_t count = std::min(width_, gemm_.columns - first);
+      const float* from = weights.data() + first * column_step;
+      float* to = weights_.data() + panel * gemm_.depth * width_;
+      if (count < width_) std::fill_n(to, gemm_.depth * width_, 0.0f);
+      for (int64_t k = 0; k < gemm_.depth; k += kRows) {
+        const int64_t end = std::min(k + kRows, gemm_.depth);
+        for (int64_t j = 0; j < count; ++j) {
+          for (int64_t row = k; row < end; ++row) {
+            to[row * width_ + j] = gemm_.alpha * from[row * row_step + j * column_step];
+          }
+        }
+      }
+    }
+  }
+
+  /// sums[rows][width] = x · panel; `products` is as large.
+  void MultiplyPanel(const float* x, int64_t rows, int64_t panel, float* sums,
+                     float* products) const {
+    const float* weights = weights_.data() + panel * gemm_.depth * width_;
+    for (int64_t k = 0; k < gemm_.depth; k += kDepth) {
+      multiply_(x + k, gemm_.depth, weights + k * width_, k == 0 ? sums : products, width_, rows,
+                std::min(kDepth, gemm_.depth - k));
+      for (int64_t i = 0; k > 0 && i < rows * width_; ++i) sums[i] += products[i];
+    }
+  }
+
+  void Finish(const float* sums, int64_t rows, int64_t panel, float* y) const {
+    const int64_t first = panel * width_;
+    const int64_t count = std::min<int64_t>(width_, gemm_.columns - first);
+    const float* bias = bias_.data<float>().data() + first;
+    for (int64_t row = 0; row < rows; ++row, sums += width_) {
+      float* to = y + row * gemm_.columns + first;
+      for (int64_t j = 0; j < count; ++j) to[j] = sums[j] + bias[j];
+      AddBiasAndActivate(gemm_.activation, 0, 1, to, static_cast<size_t>(count));
+    }
+  }
+
+  GemmNode gemm_;
+  void (*multiply_)(const float* a, ptrdiff_t lda, const float* b, float* c, ptrdiff_t ldc,
+                    ptrdiff_t rows, ptrdiff_t depth);
+  int64_t width_, panels_;
+  int64_t rows_ = 0;
+  WeightBuffer weights_;
+  Tensor bias_;
+};
+
+KernelResult MakeGemm(const NodeView& node, const simd::Microkernels& microkernels) {
+  TRAWL_ASSIGN(const GemmNode gemm, ReadGemm(node));
+  auto kernel = std::make_unique<PackedGemm>(node, gemm, microkernels.gemm);
+  kernel->SetRows(node.output_shape(0)[0]);
+  return kernel;
+}
+
+std::string WhyNot(const NodeView& node) {
+  const Tensor* weights = node.constant(1);
+  if (weights == nullptr || weights->dtype() != DType::kF32) return "the weights are computed";
+  if (node.shape(0).size() != 2 || node.shape(1).size() != 2) return "not two matrices";
+  if (node.dtype(0) != DType::kF32) return "not f32";
+  if (weights->size() == 0 || node.output_shape(0)[0] == 0) return "an operand is empty";
+  if (node.attributes().Int("transA", 0).value_or(0) != 0) return "the left operand is transposed";
+  if (!node.HasInput(2)) return "";
+  const Tensor* bias = node.constant(2);
+  if (bias == nullptr) return "the bias is computed";
+  const int64_t columns = node.output_shape(0)[1];
+  const bool is_row = bias->shape() == Shape{columns} || bias->shape() == Shape{1, columns};
+  return is_row || bias->size() == 1 ? "" : "the bias varies by row";
+}
+
+constexpr KernelDef Def(std::string_view name, std::string_view op) {
+  return {.name = name, .op = op, .rank = 2, .why_not = WhyNot, .make_simd = MakeGemm};
+}
+
+constexpr KernelDef kKernels[] = {Def("f32_gemm_packed", "Gemm"),
+                                  Def("f32_gemm_packed", "FusedGemm"),
+                                  Def("f32_matmul_packed", "MatMul")};
+
+}  // namespace
+
+std::span<const KernelDef> PackedGemmKernels() { return kKernels; }
+
+}  // namespace trawl::engine
