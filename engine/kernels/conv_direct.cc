@@ -6,6 +6,8 @@
 // panel of weights after the other passes. Members of a team take chunks of their own where weights
 // are small against images, and panels of a common chunk where they are large: then each weight is
 // read by one core only.
+#include "engine/kernels/conv_direct.h"
+
 #include <algorithm>
 
 #include "engine/blocked.h"
@@ -64,6 +66,7 @@ class DirectConv final : public Kernel {
     chunk_images_ = std::max<int64_t>(1, budget / image_floats);
     // Several images only where all rows of one are a chunk.
     if (chunk_rows_ < rows_) chunk_images_ = 1;
+    conv_.weights = {};
     by_panel_pays_ = panels_.bytes() > SecondLevelCacheBytes() / 2;
   }
 
@@ -204,7 +207,7 @@ std::string WhyNot(const NodeView& node) {
 
 KernelResult MakeDirect(const NodeView& node, const simd::Microkernels& microkernels) {
   TRAWL_ASSIGN(ConvNode conv, ReadConv(node));
-  return std::make_unique<DirectConv>(std::move(conv), microkernels);
+  return MakeDirectConv(std::move(conv), microkernels);
 }
 
 constexpr KernelDef Def(std::string_view op) {
@@ -219,6 +222,11 @@ constexpr KernelDef Def(std::string_view op) {
 constexpr KernelDef kKernels[] = {Def("Conv"), Def("FusedConv")};
 
 }  // namespace
+
+std::unique_ptr<const Kernel> MakeDirectConv(ConvNode conv,
+                                             const simd::Microkernels& microkernels) {
+  return std::make_unique<DirectConv>(std::move(conv), microkernels);
+}
 
 std::span<const KernelDef> DirectConvKernels() { return kKernels; }
 

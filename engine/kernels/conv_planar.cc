@@ -93,6 +93,7 @@ class PlanarConv final : public Kernel {
         panels_(SplitIntoPanels(BlockCount(conv_.outputs), microkernels.conv.max_blocks)),
         weights_(static_cast<size_t>(BlockCount(conv_.outputs) * kBlock * Depth())) {
     Pack();
+    conv_.weights = {};
   }
 
   int InPlaceInput() const override { return conv_.has_residual ? 3 : -1; }

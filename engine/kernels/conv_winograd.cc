@@ -1,13 +1,19 @@
-// 3 × 3 convolutions of stride 1 with a quarter of the multiplications: Winograd's F(4×4, 3×3)
-// (engine/simd/winograd.h), fused. Some tiles at a time are transformed, multiplied by one panel
-// of weights after the other, and transformed back while the products are in the cache.
+// 3 × 3 convolutions with a quarter of the multiplications, of stride 2 with 9 sixteenths:
+// Winograd's F(4×4, 3×3) and its relatives (engine/simd/winograd.h), fused. Some tiles at a time
+// are transformed, multiplied by one panel of weights after the other, and transformed back while
+// the products are in the cache.
 //
 // Members of a team take blocks of tiles of their own while the weights fit the second-level cache,
 // and else panels of weights of a common block: then each weight is read by one core only.
+//
+// Transformed weights are four to nine times as large, and reading them takes as long for one image
+// as for many: small batches of small images with many channels are left to f32_conv_direct.
 #include <algorithm>
+#include <cstring>
 
 #include "engine/blocked.h"
 #include "engine/kernels/caches.h"
+#include "engine/kernels/conv_direct.h"
 #include "engine/kernels/conv_panels.h"
 #include "engine/kernels/tables.h"
 #include "engine/kernels/winograd_tiles.h"
@@ -16,16 +22,51 @@ namespace trawl::engine {
 namespace {
 
 using simd::kBlock;
-using simd::kWinogradProducts;
 
 /// Rows of zeros above and below the image.
-alignas(64) constexpr float kZeros[simd::kWinogradPoints * kBlock] = {};
+alignas(64) constexpr float kZeros[simd::kMaxWinogradPixels * kBlock] = {};
 /// Floats between points beyond what they need, so that the points of a tile do not all fall into
 /// one set of the first-level cache.
 constexpr int64_t kSkew = kBlock;
 /// Tiles over which a weight that comes from beyond the second-level cache should be used: 128
 /// bytes for that many cycles.
 constexpr int64_t kStreamingTiles = 64;
+
+/// Products of a group of panels take one part in so many of the second-level cache.
+constexpr int64_t kGroupShare = 2;
+
+/// What a run costs, in multiplications of registers, two of which take a cycle.
+struct Cost {
+  /// Transforming one block of channels of one tile there or back; twice that for stride 2.
+  static constexpr double kTransform = 200;
+  /// Weights from beyond the second-level cache arrive at some 12 bytes a cycle.
+  static constexpr double kBytes = 6;
+
+  Cost(const Window& w, int64_t input_channels, int64_t outputs) {
+    const simd::WinogradScheme scheme{static_cast<int>(w.stride[1])};
+    const WinogradTiles tiles(scheme, w.output[1], w.output[2]);
+    const auto inputs = static_cast<double>(input_channels);
+    const auto blocks = static_cast<double>(BlockCount(outputs));
+    direct = 9 * static_cast<double>(w.OutputSize()) * inputs * blocks;
+    winograd = static_cast<double>(tiles.products()) * inputs * blocks +
+               kTransform * static_cast<double>(scheme.stride * tiles.count()) *
+                   (inputs / kBlock + blocks);
+    const double bytes = sizeof(float) * inputs * blocks * kBlock *
+                         static_cast<double>(scheme.products(4) * scheme.products(4));
+    if (bytes > static_cast<double>(SecondLevelCacheBytes())) weights = bytes / kBytes;
+  }
+
+  /// The smallest batch at which Winograd's tiles cost less; nullopt when there is none worth
+  /// having.
+  std::optional<int64_t> SmallestBatch() const {
+    constexpr double kWorthHaving = 8;
+    if (winograd * kWorthHaving + weights >= direct * kWorthHaving) return std::nullopt;
+    return static_cast<int64_t>(weights / (direct - winograd)) + 1;
+  }
+
+  double direct = 0, winograd = 0;  // per image
+  double weights = 0;               // once
+};
 
 /// Part `part` of `parts` of each class of tiles of images [image, last_image); several images only
 /// as a whole.
@@ -43,6 +84,7 @@ struct Cut {
   int64_t images = 1, parts = 1;
   int64_t count = 0;     // blocks
   int64_t capacity = 0;  // tiles of the largest block
+  int64_t group = 1;     // panels whose products are made, and transformed back, together
   bool by_panel = false;
 };
 
@@ -51,7 +93,11 @@ class WinogradConv final : public Kernel {
   WinogradConv(ConvNode conv, const simd::Microkernels& microkernels)
       : conv_(std::move(conv)),
         microkernels_(microkernels),
-        tiles_(conv_.window.output[1], conv_.window.output[2]),
+        scheme_{static_cast<int>(conv_.window.stride[1])},
+        winograd_(scheme_.stride == 1 ? microkernels.winograd : microkernels.winograd_stride2),
+        points_(scheme_.points() * scheme_.points()),
+        phases_(scheme_.stride * scheme_.stride),
+        tiles_(scheme_, conv_.window.output[1], conv_.window.output[2]),
         blocks_(BlockCount(conv_.inputs)) {
     size_t size = 0;
     int64_t block = 0;
@@ -59,57 +105,73 @@ class WinogradConv final : public Kernel {
          SplitIntoPanels(BlockCount(conv_.outputs), microkernels.conv.max_blocks)) {
       panels_.push_back(
           {.block = block, .blocks = blocks, .channels = conv_.inputs, .offset = size});
-      size += static_cast<size_t>(kWinogradProducts * conv_.inputs * blocks * kBlock);
+      size += static_cast<size_t>(PanelDepth() * blocks * kBlock);
       block += blocks;
       panel_blocks_ = std::max(panel_blocks_, blocks);
     }
     weights_ = WeightBuffer(size);
     for (const ConvPanel& panel : panels_) Pack(panel);
+    smallest_batch_ = Cost(conv_.window, conv_.inputs, conv_.outputs).SmallestBatch().value_or(1);
+    if (smallest_batch_ > 1) direct_ = MakeDirectConv(conv_, microkernels);
+    conv_.weights = {};
     streams_ = static_cast<int64_t>(size * sizeof(float)) > SecondLevelCacheBytes();
   }
 
   int InPlaceInput() const override { return conv_.has_residual ? 3 : -1; }
 
   size_t ScratchBytes(int64_t batch, int threads) const override {
-    const Cut cut = CutFor(batch, threads);
-    const int64_t inputs = cut.by_panel ? 1 : threads;
-    const int64_t floats =
-        inputs * InputFloats(cut.capacity) + threads * ProductFloats(cut.capacity);
-    return static_cast<size_t>(floats) * sizeof(float);
+    const size_t direct =
+        direct_ ? direct_->ScratchBytes(std::min(batch, smallest_batch_ - 1), threads) : 0;
+    return batch < smallest_batch_ ? direct : std::max(direct, OwnScratchBytes(batch, threads));
   }
 
   Status Run(const KernelCall& call) const override {
+    if (call.inputs[0].shape[0] < smallest_batch_) return direct_->Run(call);
+    RunTiles(call);
+    return OkStatus();
+  }
+
+ private:
+  size_t OwnScratchBytes(int64_t batch, int threads) const {
+    const Cut cut = CutFor(batch, threads);
+    const int64_t inputs = cut.by_panel ? 1 : threads;
+    // A smaller batch may have larger groups, but within GroupFor's bound.
+    const int64_t panel = PanelBytes(cut) / 4;
+    const int64_t grouped =
+        streams_ ? std::min(SecondLevelCacheBytes() / kGroupShare / 4, Panels() * panel) : 0;
+    const int64_t products = std::max(panel, grouped) + points_ * kSkew;
+    return static_cast<size_t>(inputs * InputFloats(cut.capacity) + threads * products) *
+           sizeof(float);
+  }
+
+  void RunTiles(const KernelCall& call) const {
     const Cut cut = CutFor(call.inputs[0].shape[0], call.team->size());
     auto* scratch = reinterpret_cast<float*>(call.scratch);
     const int64_t input_floats = InputFloats(cut.capacity);
-    const int64_t product_floats = ProductFloats(cut.capacity);
+    const int64_t product_floats = ProductFloats(cut);
     float* products = scratch + (cut.by_panel ? 1 : call.team->size()) * input_floats;
-    const auto panels = static_cast<int64_t>(panels_.size());
+    const int64_t groups = (Panels() + cut.group - 1) / cut.group;
     if (!cut.by_panel) {
       call.team->ForEach(cut.count, [&](int64_t i, int member) {
         const Work work = {call, cut, BlockAt(call, cut, i), scratch + member * input_floats,
                            products + member * product_floats};
         for (int64_t b = 0; b < blocks_; ++b) TransformInput(work, b);
-        for (int64_t p = 0; p < panels; ++p) RunPanel(work, panels_[static_cast<size_t>(p)]);
+        for (int64_t g = 0; g < groups; ++g) RunGroup(work, g);
       });
-      return OkStatus();
+      return;
     }
     for (int64_t i = 0; i < cut.count; ++i) {
       const auto work = [&](int member) {
         return Work{call, cut, BlockAt(call, cut, i), scratch, products + member * product_floats};
       };
       call.team->ForEach(blocks_, [&](int64_t b, int member) { TransformInput(work(member), b); });
-      call.team->ForEach(panels, [&](int64_t p, int member) {
-        RunPanel(work(member), panels_[static_cast<size_t>(p)]);
-      });
+      call.team->ForEach(groups, [&](int64_t g, int member) { RunGroup(work(member), g); });
     }
-    return OkStatus();
   }
 
- private:
   /// One block of tiles and where a member works on it, both with kSkew behind each point:
-  /// `input`: [points][blocks][capacity][kBlock], `products`: [points][panel blocks][capacity]
-  /// [kBlock].
+  /// `input`: [points][blocks][phases][capacity][kBlock],
+  /// `products`: [points][panel blocks][capacity][kBlock].
   struct Work {
     const KernelCall& call;
     const Cut& cut;
@@ -118,40 +180,90 @@ class WinogradConv final : public Kernel {
     float* products;
   };
 
-  int64_t InputStride(int64_t capacity) const { return blocks_ * capacity * kBlock + kSkew; }
-  int64_t InputFloats(int64_t capacity) const { return kWinogradProducts * InputStride(capacity); }
-  int64_t ProductStride(int64_t capacity) const {
-    return panel_blocks_ * capacity * kBlock + kSkew;
+  int64_t InputStride(int64_t capacity) const {
+    return blocks_ * phases_ * capacity * kBlock + kSkew;
   }
-  int64_t ProductFloats(int64_t capacity) const {
-    return kWinogradProducts * ProductStride(capacity);
+  int64_t InputFloats(int64_t capacity) const { return points_ * InputStride(capacity); }
+  /// Rows of a panel of weights: products of one output channel for one tile of 4 × 4.
+  int64_t PanelDepth() const { return scheme_.products(4) * scheme_.products(4) * conv_.inputs; }
+  int64_t ProductStride(const Cut& cut) const {
+    return cut.group * panel_blocks_ * cut.capacity * kBlock + kSkew;
+  }
+  int64_t ProductFloats(const Cut& cut) const { return points_ * ProductStride(cut); }
+  /// The products of a panel.
+  int64_t PanelBytes(const Cut& cut) const {
+    return points_ * panel_blocks_ * cut.capacity * kBlock * 4;
+  }
+  int64_t Panels() const { return static_cast<int64_t>(panels_.size()); }
+
+  /// Phases that a point has; `i`: points are counted row by row. A point that odd rows, or odd
+  /// columns, have not has two or one of the four.
+  struct PointPhases {
+    std::array<ptrdiff_t, 4> phases{};
+    int count = 0;
+  };
+  PointPhases PhasesOf(int point) const {
+    const int row = point / scheme_.points(), column = point % scheme_.points();
+    PointPhases result;
+    for (int phase = 0; phase < phases_; ++phase) {
+      if (phase >= 2 && row == scheme_.four_only()) continue;
+      if (phase % 2 == 1 && column == scheme_.four_only()) continue;
+      result.phases[static_cast<size_t>(result.count++)] = phase;
+    }
+    return result;
   }
 
-  /// [points][input channels][panel].
+  /// [points], each as ConvRun wants it with phases as taps: [blocks][phases][channels][panel].
   void Pack(const ConvPanel& panel) {
-    const auto from = conv_.weights.data<float>();
     const int64_t width = panel.blocks * kBlock;
-    alignas(64) float taps[9 * kBlock];
+    alignas(64) float products[simd::kMaxWinogradProducts * kBlock];
     for (int64_t b = 0; b < panel.blocks; ++b) {
       for (int64_t c = 0; c < conv_.inputs; ++c) {
-        for (int64_t lane = 0; lane < kBlock; ++lane) {
-          const int64_t output = (panel.block + b) * kBlock + lane;
-          const auto at = static_cast<size_t>((output * conv_.inputs + c) * 9);
-          for (size_t t = 0; t < 9; ++t) {
-            taps[t * kBlock + static_cast<size_t>(lane)] =
-                output < conv_.outputs ? from[at + t] : 0;
+        TransformWeights(panel.block + b, c, products);
+        const int64_t before = c / kBlock * kBlock;  // channels in whole blocks
+        const int64_t channels = std::min<int64_t>(kBlock, conv_.inputs - before);
+        float* to = weights_.data() + panel.offset + b * kBlock;
+        for (int point = 0; point < points_; ++point) {
+          const PointPhases phases = PhasesOf(point);
+          for (int i = 0; i < phases.count; ++i) {
+            const int64_t row = before * phases.count + i * channels + (c - before);
+            std::memcpy(to + row * width,
+                        products + ProductAt(point, phases.phases[static_cast<size_t>(i)]) * kBlock,
+                        kBlock * sizeof(float));
           }
+          to += conv_.inputs * phases.count * width;
         }
-        microkernels_.winograd.weights(
-            taps, weights_.data() + panel.offset + c * width + b * kBlock, conv_.inputs * width);
       }
     }
+  }
+
+  /// The products of input channel `c` with one block of output channels.
+  void TransformWeights(int64_t block, int64_t c, float* products) const {
+    alignas(64) float taps[9 * kBlock];
+    const auto from = conv_.weights.data<float>();
+    for (int64_t lane = 0; lane < kBlock; ++lane) {
+      const int64_t output = block * kBlock + lane;
+      const auto at = static_cast<size_t>((output * conv_.inputs + c) * 9);
+      for (size_t t = 0; t < 9; ++t) {
+        taps[t * kBlock + static_cast<size_t>(lane)] = output < conv_.outputs ? from[at + t] : 0;
+      }
+    }
+    winograd_.weights(taps, products);
+  }
+
+  /// Where a point of a phase is among the products of a tile of 4 × 4.
+  int64_t ProductAt(int point, ptrdiff_t phase) const {
+    const auto at = [this](int p, bool odd) {
+      return odd ? scheme_.points() + p - (p > scheme_.four_only() ? 1 : 0) : p;
+    };
+    return at(point / scheme_.points(), phase >= 2) * scheme_.products(4) +
+           at(point % scheme_.points(), phase % 2 == 1);
   }
 
   Cut CutFor(int64_t batch, int threads) const {
     // Inputs and products of a block of tiles in 60 % of the second-level cache; weights and
     // results pass through the rest.
-    const int64_t tile_bytes = kWinogradProducts * (blocks_ + panel_blocks_) * kBlock * 4;
+    const int64_t tile_bytes = points_ * (blocks_ * phases_ + panel_blocks_) * kBlock * 4;
     int64_t most = std::max<int64_t>(1, SecondLevelCacheBytes() * 3 / 5 / tile_bytes);
     if (streams_) most = std::max(most, kStreamingTiles);
     Cut cut;
@@ -165,7 +277,17 @@ class WinogradConv final : public Kernel {
     // Each class of tiles may be off an even share by one.
     cut.capacity =
         cut.images * std::min(tiles_.count(), tiles_.count() / cut.parts + WinogradTiles::kClasses);
+    cut.group = GroupFor(cut, threads);
     return cut;
+  }
+
+  /// Inputs that do not fit the second-level cache are read anew for every group of panels, so that
+  /// groups should be large; as large as their share of the cache takes products.
+  int64_t GroupFor(const Cut& cut, int threads) const {
+    const int64_t cache = SecondLevelCacheBytes();
+    if (!streams_ || InputFloats(cut.capacity) * 4 < cache * 3 / 5) return 1;
+    const int64_t shared = cut.by_panel ? std::max<int64_t>(1, Panels() / (2 * threads)) : Panels();
+    return std::clamp<int64_t>(cache / kGroupShare / PanelBytes(cut), 1, shared);
   }
 
   static TileBlock BlockAt(const KernelCall& call, const Cut& cut, int64_t i) {
@@ -193,29 +315,38 @@ class WinogradConv final : public Kernel {
     const auto* x = reinterpret_cast<const float*>(input.bytes) + block * height * width * kBlock;
     simd::WinogradInput tile;
     tile.point_stride = InputStride(work.cut.capacity);
-    float* points = work.input + block * work.cut.capacity * kBlock;
+    tile.phase_stride = work.cut.capacity * kBlock;
+    float* points = work.input + block * phases_ * tile.phase_stride;
     ForEachTile(work.tiles, [&](const WinogradTile& t, int64_t image, int64_t slot) {
       const float* plane = x + image * input.image_stride;
-      const int64_t top = t.rows.start - w.pad_begin[1], left = t.columns.start - w.pad_begin[2];
-      for (int64_t y = 0; y < t.rows.size + 2; ++y) {
+      const int64_t top = t.rows.start * scheme_.stride - w.pad_begin[1];
+      const int64_t left = t.columns.start * scheme_.stride - w.pad_begin[2];
+      const int64_t columns = scheme_.pixels(t.columns.size);
+      for (int y = 0; y < scheme_.pixels(t.rows.size); ++y) {
         const bool inside = top + y >= 0 && top + y < height;
         tile.rows[y] = inside ? plane + ((top + y) * width + left) * kBlock : kZeros;
       }
-      tile.first_column = static_cast<int>(std::clamp<int64_t>(-left, 0, t.columns.size + 2));
-      tile.last_column = static_cast<int>(std::clamp<int64_t>(width - left, 0, t.columns.size + 2));
+      tile.first_column = static_cast<int>(std::clamp<int64_t>(-left, 0, columns));
+      tile.last_column = static_cast<int>(std::clamp<int64_t>(width - left, 0, columns));
       tile.points = points + slot * kBlock;
-      microkernels_.winograd.input[t.rows.size == 4][t.columns.size == 4](tile);
+      winograd_.input[t.rows.size == 4][t.columns.size == 4](tile);
     });
   }
 
-  void RunPanel(const Work& work, const ConvPanel& panel) const {
-    MultiplyPanel(work, panel);
-    for (int b = 0; b < panel.blocks; ++b) TransformOutput(work, panel, b);
+  void RunGroup(const Work& work, int64_t group) const {
+    const int64_t first = group * work.cut.group;
+    const auto panels =
+        std::span(panels_).subspan(static_cast<size_t>(first),
+                                   static_cast<size_t>(std::min(work.cut.group, Panels() - first)));
+    Multiply(work, panels);
+    int64_t block_slot = 0;
+    for (const ConvPanel& panel : panels) {
+      for (int b = 0; b < panel.blocks; ++b) TransformOutput(work, panel.block + b, block_slot++);
+    }
   }
 
-  /// The products of all points with one panel.
-  void MultiplyPanel(const Work& work, const ConvPanel& panel) const {
-    static constexpr ptrdiff_t kOneTap[] = {0};
+  /// The products of all points with some panels.
+  void Multiply(const Work& work, std::span<const ConvPanel> panels) const {
     std::array<int64_t, WinogradTiles::kClasses + 1> slots{};  // the first of each class
     for (int c = 0; c < WinogradTiles::kClasses; ++c) {
       const auto [first, last] = work.tiles.Range(tiles_.InClass(c));
@@ -224,35 +355,44 @@ class WinogradConv final : public Kernel {
     }
     const int64_t capacity = work.cut.capacity;
     simd::ConvRun run;
-    run.taps = kOneTap;
-    run.tap_count = 1;
     run.channels = conv_.inputs;
-    run.block_stride = capacity * kBlock;
-    run.weights = weights_.data() + panel.offset;
+    run.block_stride = phases_ * capacity * kBlock;
     run.y_block_stride = capacity * kBlock;
-    run.blocks = panel.blocks;
-    for (int point = 0; point < kWinogradProducts; ++point) {
-      const auto [first, last] = WinogradTiles::ClassesWithPoint(point);
+    int64_t depth = 0;  // of the points before
+    for (int point = 0; point < points_; ++point) {
+      PointPhases phases = PhasesOf(point);
+      for (ptrdiff_t& phase : phases.phases) phase *= capacity * kBlock;
+      run.taps = phases.phases.data();
+      run.tap_count = phases.count;
+      const auto [first, last] =
+          WinogradTiles::ClassesWithPoint(point / scheme_.points() == scheme_.four_only(),
+                                          point % scheme_.points() == scheme_.four_only());
       const int64_t slot = slots[static_cast<size_t>(first)];
       run.pixels = slots[static_cast<size_t>(last)] - slot;
       run.x = work.input + point * InputStride(capacity) + slot * kBlock;
-      run.y = work.products + point * ProductStride(capacity) + slot * kBlock;
-      microkernels_.conv.blocked(run, {});
-      run.weights += conv_.inputs * panel.blocks * kBlock;
+      run.y = work.products + point * ProductStride(work.cut) + slot * kBlock;
+      for (const ConvPanel& panel : panels) {
+        run.blocks = panel.blocks;
+        run.weights = weights_.data() + panel.offset + depth * panel.blocks * kBlock;
+        microkernels_.conv.blocked(run, {});
+        run.y += panel.blocks * run.y_block_stride;
+      }
+      depth += conv_.inputs * phases.count;
     }
   }
 
-  void TransformOutput(const Work& work, const ConvPanel& panel, int b) const {
+  /// Output block `block`, whose products are those of block `block_slot` of the group.
+  void TransformOutput(const Work& work, int64_t block, int64_t block_slot) const {
     const int64_t height = conv_.window.output[1], width = conv_.window.output[2];
-    const int64_t plane = (panel.block + b) * height * width * kBlock;
+    const int64_t plane = block * height * width * kBlock;
     const auto& output = work.call.outputs[0];
-    simd::Epilogue epilogue = conv_.EpilogueFrom(panel.block + b);
+    simd::Epilogue epilogue = conv_.EpilogueFrom(block);
     simd::WinogradOutput tile;
-    tile.point_stride = ProductStride(work.cut.capacity);
+    tile.point_stride = ProductStride(work.cut);
     tile.row_stride = tile.residual_row_stride = width * kBlock;
     ForEachTile(work.tiles, [&](const WinogradTile& t, int64_t image, int64_t slot) {
       const int64_t offset = plane + (t.rows.start * width + t.columns.start) * kBlock;
-      tile.points = work.products + (b * work.cut.capacity + slot) * kBlock;
+      tile.points = work.products + (block_slot * work.cut.capacity + slot) * kBlock;
       tile.y = reinterpret_cast<float*>(output.bytes) + image * output.image_stride + offset;
       tile.rows = static_cast<int>(std::min<int64_t>(t.rows.size, height - t.rows.start));
       tile.columns = static_cast<int>(std::min<int64_t>(t.columns.size, width - t.columns.start));
@@ -261,7 +401,7 @@ class WinogradConv final : public Kernel {
         epilogue.residual =
             reinterpret_cast<const float*>(residual.bytes) + image * residual.image_stride + offset;
       }
-      microkernels_.winograd.output[t.rows.size == 4][t.columns.size == 4](tile, epilogue);
+      winograd_.output[t.rows.size == 4][t.columns.size == 4](tile, epilogue);
       for (int y = 0; y < tile.rows; ++y) {
         conv_.FinishPixels(microkernels_, tile.y + y * tile.row_stride, tile.columns);
       }
@@ -270,34 +410,29 @@ class WinogradConv final : public Kernel {
 
   ConvNode conv_;
   const simd::Microkernels& microkernels_;
+  simd::WinogradScheme scheme_;
+  const simd::WinogradMicrokernels& winograd_;
+  int64_t points_, phases_;
   WinogradTiles tiles_;
   int64_t blocks_;  // of input channels
   std::vector<ConvPanel> panels_;
   int panel_blocks_ = 0;  // of the widest panel
   WeightBuffer weights_;
-  bool streams_ = false;  // the weights do not stay in the second-level cache
+  int64_t smallest_batch_ = 1;
+  std::unique_ptr<const Kernel> direct_;  // for smaller ones
+  bool streams_ = false;                  // the weights do not stay in the second-level cache
 };
-
-/// Cost of transforming one block of channels of one tile there or back, in multiplications of
-/// registers: about 100 cycles of two each.
-constexpr double kTransformCost = 200;
 
 std::string WhyNot(const NodeView& node) {
   if (std::string why = WhyNotDense(node); !why.empty()) return why;
   const Window w = *ConvWindow(node.graph(), node.node());
   if (w.kernel[1] != 3 || w.kernel[2] != 3) return "not 3 × 3";
-  if (w.stride[1] != 1 || w.stride[2] != 1) return "strides";
+  if (w.stride[1] != w.stride[2] || w.stride[1] > 2) return "strides";
   if (w.dilation[1] != 1 || w.dilation[2] != 1) return "dilations";
   if (node.attributes().Int("group", 1).value_or(1) != 1) return "groups";
   if (node.HasInput(4)) return "sums of integers must stay exact";
-  const WinogradTiles tiles(w.output[1], w.output[2]);
-  const auto inputs = static_cast<double>(node.shape(1)[1]);
-  const auto blocks = static_cast<double>(BlockCount(node.shape(1)[0]));
-  const double direct = 9 * static_cast<double>(w.OutputSize()) * inputs * blocks;
-  const double winograd =
-      static_cast<double>(tiles.products()) * inputs * blocks +
-      kTransformCost * static_cast<double>(tiles.count()) * (inputs / kBlock + blocks);
-  return winograd < direct ? "" : "a direct convolution costs less";
+  const Cost cost(w, node.shape(1)[1], node.shape(1)[0]);
+  return cost.SmallestBatch() ? "" : "a direct convolution costs less";
 }
 
 KernelResult MakeWinograd(const NodeView& node, const simd::Microkernels& microkernels) {

@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <limits>
 
-#include "engine/simd/winograd.h"
-
 namespace trawl::engine {
 
-std::vector<WinogradSpan> CutIntoSpans(int64_t length) {
-  // Spans of 4 first, then as many of 3 as are cheapest; a span of n costs n + 2 products, and a
-  // dozen pixels are as well covered by three spans of 4 as by four of 3, so that more than three
-  // spans of 3 never pay.
+std::vector<WinogradSpan> CutIntoSpans(const simd::WinogradScheme& scheme, int64_t length) {
+  // Spans of 4 first, then as many of 3 as are cheapest. Three spans of 4 cover as much as four of
+  // 3 with fewer products, so that more than three spans of 3 never pay.
   int64_t best = std::numeric_limits<int64_t>::max(), threes = 0;
   for (int64_t candidate = 0; candidate <= 3; ++candidate) {
     const int64_t rest = std::max<int64_t>(0, length - 3 * candidate);
-    const int64_t cost = (rest + 3) / 4 * 6 + candidate * 5;
+    const int64_t cost = (rest + 3) / 4 * scheme.products(4) + candidate * scheme.products(3);
     if (cost < best) {
       best = cost;
       threes = candidate;
@@ -27,21 +24,19 @@ std::vector<WinogradSpan> CutIntoSpans(int64_t length) {
   return spans;
 }
 
-WinogradTiles::WinogradTiles(int64_t height, int64_t width) {
-  for (const WinogradSpan& rows : CutIntoSpans(height)) {
-    for (const WinogradSpan& columns : CutIntoSpans(width)) {
+WinogradTiles::WinogradTiles(const simd::WinogradScheme& scheme, int64_t height, int64_t width) {
+  for (const WinogradSpan& rows : CutIntoSpans(scheme, height)) {
+    for (const WinogradSpan& columns : CutIntoSpans(scheme, width)) {
       const size_t c = rows.size == 4 ? (columns.size == 4 ? 1 : 2) : (columns.size == 4 ? 0 : 3);
       classes_[c].push_back({rows, columns});
       ++count_;
-      products_ += (rows.size + 2) * (columns.size + 2);
+      products_ += scheme.products(rows.size) * scheme.products(columns.size);
     }
   }
 }
 
-std::array<int, 2> WinogradTiles::ClassesWithPoint(int point) {
-  const bool tall = point / simd::kWinogradPoints == simd::kWinogradFourOnly;
-  const bool wide = point % simd::kWinogradPoints == simd::kWinogradFourOnly;
-  return {tall ? 1 : 0, tall ? (wide ? 2 : 3) : (wide ? 2 : kClasses)};
+std::array<int, 2> WinogradTiles::ClassesWithPoint(bool tall, bool wide) {
+  return {tall ? 1 : 0, wide ? 2 : (tall ? 3 : kClasses)};
 }
 
 }  // namespace trawl::engine

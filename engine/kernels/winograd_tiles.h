@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/simd/winograd.h"
+
 namespace trawl::engine {
 
 /// Neighbouring output pixels in one dimension.
@@ -16,7 +18,7 @@ struct WinogradSpan {
 };
 
 /// The spans that cover `length` pixels with the fewest products: 14 = 4 + 4 + 3 + 3.
-std::vector<WinogradSpan> CutIntoSpans(int64_t length);
+std::vector<WinogradSpan> CutIntoSpans(const simd::WinogradScheme& scheme, int64_t length);
 
 struct WinogradTile {
   WinogradSpan rows, columns;
@@ -28,15 +30,15 @@ class WinogradTiles {
  public:
   static constexpr int kClasses = 4;
 
-  WinogradTiles(int64_t height, int64_t width);
+  WinogradTiles(const simd::WinogradScheme& scheme, int64_t height, int64_t width);
 
   /// 3 × 4, 4 × 4, 4 × 3, 3 × 3, rows by columns.
   const std::vector<WinogradTile>& InClass(int c) const { return classes_[static_cast<size_t>(c)]; }
   int64_t count() const { return count_; }
   /// Products of one block of channels with one, all tiles together.
   int64_t products() const { return products_; }
-  /// Classes [first, last) have the point; both in rows and columns.
-  static std::array<int, 2> ClassesWithPoint(int point);
+  /// Classes [first, last) have a point that is for tiles of 4 only in its row, or its column.
+  static std::array<int, 2> ClassesWithPoint(bool tall, bool wide);
 
  private:
   std::array<std::vector<WinogradTile>, kClasses> classes_;

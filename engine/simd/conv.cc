@@ -107,8 +107,12 @@ template <int kPixels, int kBlocks>
     const ptrdiff_t channels = left < kBlock ? left : kBlock;
     for (ptrdiff_t t = 0; t < run.tap_count; ++t) {
       const float* x = block + run.taps[t];
+      // The next tap's pixels, one line a step: they lie too far apart for the processor to guess.
+      const float* next =
+          t + 1 < run.tap_count ? block + run.taps[t + 1] : block + run.block_stride + run.taps[0];
 #pragma GCC unroll 1
-      for (const float* end = x + channels; x != end; ++x, weights += tile.kPanel) {
+      for (const float* end = x + channels; x != end; ++x, weights += tile.kPanel, next += kBlock) {
+        __builtin_prefetch(next);
         tile.Step(x, kBlock, weights);
       }
     }

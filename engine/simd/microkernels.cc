@@ -13,20 +13,23 @@ const Microkernels& MicrokernelsFor(Isa isa) {
                                          .elementwise = portable::kElementwise,
                                          .gemm = portable::kGemm,
                                          .window = portable::kWindow,
-                                         .winograd = portable::kWinograd};
+                                         .winograd = portable::kWinograd,
+                                         .winograd_stride2 = portable::kWinogradStride2};
 #if defined(__x86_64__)
   static const Microkernels kAvx2 = {.isa = Isa::kAvx2,
                                      .conv = avx2::kConv,
                                      .elementwise = avx2::kElementwise,
                                      .gemm = avx2::kGemm,
                                      .window = avx2::kWindow,
-                                     .winograd = avx2::kWinograd};
+                                     .winograd = avx2::kWinograd,
+                                     .winograd_stride2 = avx2::kWinogradStride2};
   static const Microkernels kAvx512 = {.isa = Isa::kAvx512,
                                        .conv = avx512::kConv,
                                        .elementwise = avx512::kElementwise,
                                        .gemm = avx512::kGemm,
                                        .window = avx512::kWindow,
-                                       .winograd = avx512::kWinograd};
+                                       .winograd = avx512::kWinograd,
+                                       .winograd_stride2 = avx512::kWinogradStride2};
   CHECK(std::ranges::find(SupportedIsas(), isa) != SupportedIsas().end());
   if (isa == Isa::kAvx512) return kAvx512;
   if (isa == Isa::kAvx2) return kAvx2;

@@ -20,6 +20,7 @@ struct Microkernels {
   GemmMicrokernels gemm;
   WindowMicrokernels window;
   WinogradMicrokernels winograd;
+  WinogradMicrokernels winograd_stride2;
 };
 
 /// `isa` must be one of SupportedIsas().

@@ -14,7 +14,7 @@
   extern const ElementwiseMicrokernels kElementwise; \
   extern const GemmMicrokernels kGemm;   \
   extern const WindowMicrokernels kWindow; \
-  extern const WinogradMicrokernels kWinograd; \
+  extern const WinogradMicrokernels kWinograd, kWinogradStride2; \
   }
 // clang-format on
 

@@ -83,12 +83,12 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Windows, DirectConv,
     ::testing::Values(
-        ConvCase{17, 31, 17, 31, 3, 3, 2, 1, 1, 1}, ConvCase{16, 17, 3, 3, 3, 3, 2},
+        ConvCase{17, 31, 17, 31, 5, 3, 2, 1, 1, 1}, ConvCase{16, 17, 3, 3, 2, 3, 2},
         ConvCase{5, 33, 31, 17, 5, 5, 1, 1, 2, 2}, ConvCase{17, 3, 17, 17, 1, 7, 1},
         ConvCase{17, 3, 17, 17, 7, 1, 2, 1, 3, 2}, ConvCase{31, 17, 17, 17, 3, 3, 1, 2, 2, 2},
         ConvCase{17, 16, 31, 31, 3, 3, 2, 3, 3, 2}, ConvCase{17, 16, 31, 31, 3, 3, 3, 2, 1, 0},
         ConvCase{17, 16, 31, 31, 2, 4, 3, 4, 5, 3}, ConvCase{16, 16, 1, 1, 5, 5, 1, 1, 2, 2},
-        ConvCase{5, 5, 17, 3, 3, 3, 4, 1, 1}, ConvCase{128, 640, 7, 7, 3, 3, 2, 1, 1, 1, 1, 5}));
+        ConvCase{5, 5, 17, 3, 3, 3, 4, 1, 1}, ConvCase{64, 640, 7, 7, 5, 5, 2, 1, 2, 2, 1, 5}));
 
 INSTANTIATE_TEST_SUITE_P(Groups, DirectConv,
                          ::testing::Values(ConvCase{64, 96, 7, 7, 3, 3, 1, 1, 1, 1, 2},
@@ -116,6 +116,17 @@ INSTANTIATE_TEST_SUITE_P(OddShapes, WinogradConv,
                                            ConvCase{128, 33, 10, 13, 3, 3, 1, 1, 2, 2},
                                            ConvCase{160, 40, 17, 65, 3, 3, 1, 1, 1, 1},
                                            ConvCase{192, 200, 9, 9, 3, 3, 1, 1, 1, 1, 1, 3}));
+
+INSTANTIATE_TEST_SUITE_P(Stride2, WinogradConv,
+                         ::testing::Values(ConvCase{49, 65, 17, 31, 3, 3, 2, 1, 1, 1},
+                                           ConvCase{16, 17, 7, 7, 3, 3, 2, 1, 1, 1},
+                                           ConvCase{31, 48, 14, 14, 3, 3, 2, 1, 1, 1, 1, 5},
+                                           ConvCase{48, 80, 28, 31, 3, 3, 2, 1, 0, 1},
+                                           ConvCase{64, 64, 15, 15, 3, 3, 2},
+                                           ConvCase{96, 33, 10, 13, 3, 3, 2, 1, 2, 2},
+                                           ConvCase{128, 64, 33, 65, 3, 3, 2, 1, 1, 1},
+                                           ConvCase{96, 320, 13, 13, 3, 3, 2, 1, 1, 1, 1, 3},
+                                           ConvCase{96, 320, 13, 13, 3, 3, 2, 1, 1, 1, 1, 9}));
 
 class PlanarConv : public ::testing::TestWithParam<ConvCase> {};
 
