@@ -241,6 +241,7 @@ void AddModelCommands(Parser& parser, Targets& targets) {
   bench.add_option("--seconds", targets.bench.seconds, "Measured time of each line")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
+  bench.add_flag("--layers", targets.bench.layers, "Time of each node, too");
   bench.add_flag("--json", targets.bench.json, "One JSON object a line");
   bench.footer("Example:\n  trawl model bench resnet18/ --batch 1,8,32 --threads 1,2");
 }

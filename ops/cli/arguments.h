@@ -97,6 +97,7 @@ struct ModelBenchArguments {
   std::vector<int> threads;  // empty: 1, and all cores
   double seconds = 5;
   bool latency = false;
+  bool layers = false;
   bool json = false;
 };
 

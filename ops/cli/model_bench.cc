@@ -13,6 +13,7 @@
 #include "ops/cli/commands.h"
 #include "ops/cli/exit_code.h"
 #include "ops/cli/model_speed.h"
+#include "ops/cli/text.h"
 #include "ops/telemetry/log.h"
 
 namespace trawl::ops {
@@ -23,6 +24,22 @@ using engine::Model;
 /// Of the whole graph at the measured rate.
 double FlopsPerSecond(const Model& model, const ModelSpeed& speed) {
   return engine::GraphFlops(model.graph().graph(), 1) * speed.images_per_second;
+}
+
+JsonObject LayersJson(const Model& model, const SpeedSetup& setup, const ModelSpeed& speed) {
+  const engine::Graph& graph = model.graph().graph();
+  JsonObject layers = JsonObject::array();
+  for (size_t i = 0; i < speed.layer_seconds.size(); ++i) {
+    const engine::Node& node = graph.nodes()[i];
+    JsonObject layer;
+    PutText(layer, "node", node.name);
+    layer["op"] = node.op;
+    layer["kernel"] = model.graph().kernels()[i].kernel;
+    layer["milliseconds"] = 1e3 * speed.layer_seconds[i];
+    layer["gflops"] = engine::NodeFlops(graph, node, setup.batch) / 1e9 / speed.layer_seconds[i];
+    layers.push_back(std::move(layer));
+  }
+  return layers;
 }
 
 std::string JsonLine(const Model& model, const SpeedSetup& setup, const ModelSpeed& speed) {
@@ -40,6 +57,7 @@ std::string JsonLine(const Model& model, const SpeedSetup& setup, const ModelSpe
   json["gflops"] = flops / 1e9;
   json["peak_gflops"] = speed.peak_flops / 1e9;
   json["share_of_peak"] = flops / speed.peak_flops;
+  if (setup.layers) json["layers"] = LayersJson(model, setup, speed);
   return Dump(json);
 }
 
@@ -60,12 +78,32 @@ void PrintLine(const Model& model, const SpeedSetup& setup, const ModelSpeed& sp
              1e3 * speed.run_seconds, flops / 1e9, 100 * flops / speed.peak_flops);
 }
 
+void PrintLayers(const Model& model, const SpeedSetup& setup, const ModelSpeed& speed) {
+  const engine::Graph& graph = model.graph().graph();
+  double total = 0;
+  for (const double seconds : speed.layer_seconds) total += seconds;
+  std::vector<std::vector<std::string>> rows;
+  for (size_t i = 0; i < speed.layer_seconds.size(); ++i) {
+    const engine::Node& node = graph.nodes()[i];
+    const double seconds = speed.layer_seconds[i];
+    rows.push_back(
+        {EscapeForTerminal(node.name), node.op, fmt::format("{:.3f}", 1e3 * seconds),
+         fmt::format("{:.1f}", 100 * seconds / total),
+         fmt::format("{:.1f}", engine::NodeFlops(graph, node, setup.batch) / 1e9 / seconds),
+         model.graph().kernels()[i].kernel});
+  }
+  fmt::print("{}\n", FormatTable({"NODE", "OP", "MS/RUN", "%", "GFLOP/S", "KERNEL"}, rows,
+                                 {false, false, true, true, true, false}));
+}
+
 void Print(const Model& model, const ModelBenchArguments& arguments, const SpeedSetup& setup,
            const ModelSpeed& speed) {
-  if (arguments.json)
+  if (arguments.json) {
     fmt::print("{}\n", JsonLine(model, setup, speed));
-  else
+  } else {
     PrintLine(model, setup, speed);
+    if (setup.layers) PrintLayers(model, setup, speed);
+  }
   std::fflush(stdout);  // a line as soon as it is measured
 }
 
@@ -88,6 +126,7 @@ int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals) {
       const SpeedSetup setup{.batch = batch,
                              .threads = threads,
                              .latency = arguments.latency,
+                             .layers = arguments.layers,
                              .seconds = arguments.seconds};
       const auto speed = MeasureSpeed(**model, setup, [&] { return signals.interrupted(); });
       if (!speed) return Fail(speed.error());

@@ -112,6 +112,7 @@ JsonObject InspectionJson(const Inspection& inspection) {
   json["weight_bytes"] = inspection.weight_bytes;
   json["flops"] = engine::GraphFlops(graph, inspection.batch);
   json["arena_bytes"] = inspection.execution->arena_bytes();
+  json["arena_lower_bound_bytes"] = inspection.execution->lower_bound_bytes();
   JsonObject& passes = json["passes"] = JsonObject::array();
   for (const engine::PassReport& pass : inspection.compiled().passes())
     passes.push_back({{"pass", pass.name},
@@ -138,8 +139,9 @@ void PrintSummary(const Inspection& inspection) {
              Count(inspection.weight_tensors, "tensor"));
   fmt::print("compute  {:.4g} GFLOP an image (2 a multiply-add of convolutions and products)\n",
              engine::GraphFlops(inspection.graph(), 1) / 1e9);
-  fmt::print("memory   {} bytes of activations and scratch for a batch of {}\n",
-             inspection.execution->arena_bytes(), inspection.batch);
+  fmt::print("memory   {} bytes of activations and scratch for a batch of {}; {} live at once\n",
+             inspection.execution->arena_bytes(), inspection.batch,
+             inspection.execution->lower_bound_bytes());
 }
 
 void PrintPasses(const Inspection& inspection) {

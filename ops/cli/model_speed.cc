@@ -39,6 +39,7 @@ class Runner {
     const int team = setup.latency ? setup.threads : 1;
     TRAWL_ASSIGN(runner->execution_, engine::Execution::Create(compiled, setup.batch, team));
     runner->batch_ = setup.batch;
+    if (setup.layers) runner->nanoseconds_.resize(compiled.graph().nodes().size());
     const engine::Shape& declared = *compiled.input(0).shape;
     runner->shape_.resize(declared.size());
     engine::ConcreteShape(declared, setup.batch, runner->shape_);
@@ -53,6 +54,7 @@ class Runner {
   /// Runs until `seconds` have passed, once at least.
   void RunFor(double seconds) noexcept {
     runs_.clear();
+    std::ranges::fill(nanoseconds_, 0);
     const auto start = Clock::now();
     double elapsed = 0;
     do {
@@ -66,6 +68,7 @@ class Runner {
 
   const Status& status() const { return status_; }
   double images_per_second() const { return images_per_second_; }
+  const std::vector<int64_t>& nanoseconds() const { return nanoseconds_; }
   const std::vector<double>& run_seconds() const { return runs_; }
 
  private:
@@ -73,7 +76,8 @@ class Runner {
   Status RunOnce() {
     const engine::ConstTensorView view{engine::DType::kF32, shape_,
                                        reinterpret_cast<const std::byte*>(images_.data())};
-    return execution_->Run(batch_, {&view, 1});
+    if (nanoseconds_.empty()) return execution_->Run(batch_, {&view, 1});
+    return execution_->RunTimed(batch_, {&view, 1}, nanoseconds_);
   }
 
   std::unique_ptr<engine::Execution> execution_;
@@ -83,6 +87,7 @@ class Runner {
   Status status_;
   double images_per_second_ = 0;
   std::vector<double> runs_;
+  std::vector<int64_t> nanoseconds_;  // of all runs, by node; empty unless asked for
 };
 
 using Runners = std::vector<std::unique_ptr<Runner>>;
@@ -108,7 +113,8 @@ Result<ModelSpeed> MeasureSpeed(const engine::Model& model, const SpeedSetup& se
                  Runner::Create(model.graph(), setup, static_cast<uint32_t>(i)));
   }
   const double window_seconds = setup.seconds / kWindows;
-  std::vector<double> rates, peaks, runs;
+  std::vector<double> rates, peaks, runs,
+      layers(setup.layers ? model.graph().graph().nodes().size() : 0);
   TRAWL_TRY(RunWindow(runners, window_seconds));  // warms up, and is not counted
   for (int window = 0; window < kWindows; ++window) {
     if (stopped()) return Error(Code::kCancelled, "interrupted");
@@ -118,14 +124,18 @@ Result<ModelSpeed> MeasureSpeed(const engine::Model& model, const SpeedSetup& se
     double rate = 0;
     for (const auto& runner : runners) {
       rate += runner->images_per_second();
+      for (size_t i = 0; i < layers.size(); ++i)
+        layers[i] += 1e-9 * static_cast<double>(runner->nanoseconds()[i]);
       runs.insert(runs.end(), runner->run_seconds().begin(), runner->run_seconds().end());
     }
     rates.push_back(rate);
   }
+  for (double& seconds : layers) seconds /= static_cast<double>(runs.size());
   return ModelSpeed{.images_per_second = Median(rates),
                     .images_per_second_min = std::ranges::min(rates),
                     .images_per_second_max = std::ranges::max(rates),
                     .run_seconds = Median(runs),
+                    .layer_seconds = std::move(layers),
                     .peak_flops = Median(peaks)};
 }
 

@@ -67,6 +67,16 @@ class ModelTest(e2e.EndToEndTest):
                 self.assertLessEqual(line["images_per_second"], line["images_per_second_max"])
                 self.assertGreater(line["share_of_peak"], 0)
 
+    def test_bench_times_every_layer(self):
+        facts = self.inspect("model-onnx")
+        arguments = ("--batch", "2", "--threads", "1", "--seconds", "0.05", "--layers", "--json")
+        line = json.loads(self.model("bench", e2e.MODEL, *arguments))
+        self.assertEqual(
+            [layer["node"] for layer in line["layers"]], [node["node"] for node in facts["nodes"]]
+        )
+        for layer in line["layers"]:
+            self.assertGreater(layer["milliseconds"], 0)
+
     def test_bench_runs_the_instructions_that_are_asked_for(self):
         done = e2e.trawl(
             *("model", "bench", e2e.MODEL, "--batch", "1", "--threads", "1"),
