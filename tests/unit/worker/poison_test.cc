@@ -15,6 +15,12 @@
 #include "tests/unit/worker/worker_world.h"
 #include "worker/attempts.h"
 
+#if defined(__SANITIZE_THREAD__)
+/// The children of these tests start threads while the parent has some, which ThreadSanitizer
+/// refuses unless it is told otherwise.
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+#endif
+
 namespace trawl::worker {
 namespace {
 

@@ -173,14 +173,19 @@ TEST_F(CollectorTest, ASecondCollectorOnTheSameDatabaseStops) {
   bench_->Publish(SomeResults(20));
   const auto other = OpenResultStore(DatabasePath(folder_)).value();
   ASSERT_TRUE(other->Offsets(bench_->log.Identity().value()));
+  int64_t rows = 0;  // a slow machine reads the records in more than one batch
   bench_->hooks.before_write = [&](const CollectedBatch& batch) {
-    EXPECT_TRUE(other->Write(batch));
+    const auto report = other->Write(batch);
+    EXPECT_TRUE(report);
+    if (report) rows += report->rows_added;
     return OkStatus();
   };
   const Status status = bench_->CollectAll();
   EXPECT_EQ(status.code(), Code::kFailedPrecondition);
   EXPECT_THAT(status.message(), HasSubstr("another collector"));
-  EXPECT_EQ(JobOf("j").done, 16u);
+  EXPECT_GT(rows, 0);
+  const auto job = JobOf("j");
+  EXPECT_EQ(job.done + job.failed, static_cast<uint64_t>(rows));
 }
 
 TEST_F(CollectorTest, ADatabaseOfAnotherLogIsRefused) {
