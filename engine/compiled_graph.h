@@ -97,7 +97,8 @@ class Execution {
  public:
   /// Plans the arena for batches of up to `max_batch`, each of which `threads` threads work on
   /// together, the caller of Run among them. Errors: kResourceExhausted when the arena would pass
-  /// kMaxArenaBytes. `caches`: those that the order of work is planned for; nullptr: this machine's.
+  /// kMaxArenaBytes. `caches`: those that the order of work is planned for; nullptr: this
+  /// machine's.
   static Result<std::unique_ptr<Execution>> Create(const CompiledGraph& compiled,
                                                    int64_t max_batch = 1, int threads = 1,
                                                    const CacheSizes* caches = nullptr);
@@ -108,8 +109,8 @@ class Execution {
   /// nothing. Errors: kInvalidArgument when types or shapes differ, or when data is out of an
   /// operator's range (Gather's indices), naming the node.
   Status Run(int64_t batch, std::span<const ConstTensorView> inputs);
-  /// The same, and adds to nanoseconds[i] what node i of the graph took: of one thread's time, where
-  /// threads worked on different images.
+  /// The same, and adds to nanoseconds[i] what node i of the graph took: of one thread's time,
+  /// where threads worked on different images.
   Status RunTimed(int64_t batch, std::span<const ConstTensorView> inputs,
                   std::span<int64_t> nanoseconds);
   /// Output `i` of the last Run; valid until the next one.

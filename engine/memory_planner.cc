@@ -14,8 +14,8 @@ namespace {
 
 size_t Align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-/// Places the buffers in this order, each into the smallest gap between the already placed ones that
-/// it overlaps in time, or behind them.
+/// Places the buffers in this order, each into the smallest gap between the already placed ones
+/// that it overlaps in time, or behind them.
 MemoryPlan PlaceInOrder(std::span<const BufferLifetime> buffers, std::span<const size_t> order) {
   MemoryPlan plan;
   plan.offsets.assign(buffers.size(), 0);

@@ -19,12 +19,12 @@ struct MemoryPlan {
   size_t arena_bytes = 0;
 };
 
-/// Buffers whose lifetimes overlap get disjoint ranges. Greedy: one buffer after the other, each into
-/// the smallest gap between the already placed ones that it overlaps in time, or behind them. The
-/// best of four orders is taken: by size ("Greedy by Size for Offset Calculation", Pisarchyk and Lee,
-/// Efficient Memory Management for Deep Neural Net Inference, arXiv:2001.03288), by the largest live
-/// set that a buffer is part of ("Greedy by Breadth", the same), by size times lifetime, and by
-/// lifetime. O(n²) for n buffers.
+/// Buffers whose lifetimes overlap get disjoint ranges. Greedy: one buffer after the other, each
+/// into the smallest gap between the already placed ones that it overlaps in time, or behind them.
+/// The best of four orders is taken: by size ("Greedy by Size for Offset Calculation", Pisarchyk
+/// and Lee, Efficient Memory Management for Deep Neural Net Inference, arXiv:2001.03288), by the
+/// largest live set that a buffer is part of ("Greedy by Breadth", the same), by size times
+/// lifetime, and by lifetime. O(n²) for n buffers.
 MemoryPlan PlanMemory(std::span<const BufferLifetime> buffers);
 
 /// The bytes of the largest set of buffers that are live at one time: no plan takes less.

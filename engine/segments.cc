@@ -57,7 +57,7 @@ class Planner {
         Offer(first, images, offer);
       }
       offer({first, first + 1, 0}, Missed(static_cast<double>(batch_) * costs_[first].activations) +
-                                       Missed(costs_[first].weights));
+                                       costs_[first].weights);
     }
     std::vector<Segment> plan;
     for (size_t end = count; end > 0; end = last[end].first) plan.push_back(last[end]);
@@ -101,7 +101,9 @@ class Planner {
   template <class Function>
   void Offer(size_t first, int64_t images, Function offer) const {
     const auto all = static_cast<double>(batch_), part = static_cast<double>(images);
-    double activations = 0, weights = 0;
+    // A segment that begins finds the cache full of something else.
+    auto activations = static_cast<double>(caches_.second_level);
+    double largest = 0, weights = 0;
     const size_t end = std::min(costs_.size(), first + kMaxSegment);
     for (size_t i = first; i < end && costs_[i].by_image; ++i) {
       activations += all / part * Missed(part * costs_[i].activations);
@@ -109,9 +111,11 @@ class Planner {
         // What comes from before lies there for all images.
         if (producer == kNowhere || producer < first) activations += Missed(all * bytes);
       }
+      largest = std::max(largest, part * costs_[i].activations);
       weights += costs_[i].weights;
       // Weights that do not stay in the cache are read again for each part of the batch.
-      offer({first, i + 1, images}, activations + all / part * Missed(weights));
+      const bool stay = weights + largest <= static_cast<double>(caches_.second_level);
+      offer({first, i + 1, images}, activations + (stay ? 1 : all / part) * weights);
     }
   }
 

@@ -44,9 +44,9 @@ void ForEachBlockTask(const KernelCall& call, Body body) {
   });
 }
 
-/// Zeros the channels behind the last in `pixels` pixels at `y` of block `block` of `view`. They must
-/// hold finite numbers: a quotient or a power of two such may be infinite, and infinity times the
-/// zero weight of a consumer is no zero.
+/// Zeros the channels behind the last in `pixels` pixels at `y` of block `block` of `view`. They
+/// must hold finite numbers: a quotient or a power of two such may be infinite, and infinity times
+/// the zero weight of a consumer is no zero.
 inline void ClearPadding(const TensorView& view, int64_t block, float* y, int64_t pixels) {
   const int64_t channels = view.shape[1] - block * simd::kBlock;
   if (channels >= simd::kBlock) return;

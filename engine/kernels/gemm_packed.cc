@@ -51,9 +51,7 @@ class PackedGemm final : public Kernel {
   }
 
   bool PacksInput(size_t i) const override { return i == 1 || i == 2; }
-  size_t PackedBytes() const override {
-    return static_cast<size_t>(panels_ * gemm_.depth * width_) * sizeof(float);
-  }
+  size_t PackedBytes() const override { return weights_.bytes(); }
   size_t ScratchBytes(int64_t batch, int threads) const override {
     return static_cast<size_t>(threads * 2 * Rows(batch) * width_) * sizeof(float);
   }

@@ -19,7 +19,8 @@ struct GridBlock {
   const float* high = nullptr;
 };
 
-/// Addresses are 64-byte aligned; x, a, b and y are [pixels][kBlock] and y may be one of the others.
+/// Addresses are 64-byte aligned; x, a, b and y are [pixels][kBlock] and y may be one of the
+/// others.
 struct ElementwiseMicrokernels {
   void (*activate)(const Activation& activation, const float* x, float* y,
                    ptrdiff_t pixels) = nullptr;

@@ -17,7 +17,8 @@ struct WindowRun {
   ptrdiff_t pixel_step = 0;         // from one pixel to the next, in x
 };
 
-/// What a depthwise convolution needs besides: y = bounded((Σ weights · x + bias + residual) · scale).
+/// What a depthwise convolution needs besides: y = bounded((Σ weights · x + bias + residual) ·
+/// scale).
 struct DepthwiseEpilogue {
   const float* weights = nullptr;   // of the first tap; [rows][columns][kBlock]
   ptrdiff_t weights_row = 0;        // from one row of weights to the next

@@ -1,7 +1,7 @@
 // Goal: fast kernels of plain values compute what the reference kernels define. Method: the same
-// one-node graph with both, on odd shapes. Tolerance 1e-5 of 1 + |value|: the reference sums in double, the fast
-// kernels sum up to a thousand f32 products of at most 1, whose rounding stays below 1000 · 2^-24 ·
-// √1000 / 1000 ≈ 2e-6 of the largest partial sum.
+// one-node graph with both, on odd shapes. Tolerance 1e-5 of 1 + |value|: the reference sums in
+// double, the fast kernels sum up to a thousand f32 products of at most 1, whose rounding stays
+// below 1000 · 2^-24 · √1000 / 1000 ≈ 2e-6 of the largest partial sum.
 #include "gtest/gtest.h"
 #include "tests/unit/engine/blocked_runs.h"
 #include "tests/unit/engine/graphs.h"
@@ -17,8 +17,8 @@ using testing::RandomTensor;
 
 constexpr float kTolerance = 1e-5f;
 
-/// Runs with the chosen and with the reference kernels. `fast`: how the name of the kernel that must
-/// have been chosen begins, if given.
+/// Runs with the chosen and with the reference kernels. `fast`: how the name of the kernel that
+/// must have been chosen begins, if given.
 void CompareKernels(const Graph& graph, const std::map<std::string, Tensor>& inputs,
                     const std::string& fast = "") {
   CompileOptions plain;
