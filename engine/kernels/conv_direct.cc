@@ -67,10 +67,12 @@ class DirectConv final : public Kernel {
     // Several images only where all rows of one are a chunk.
     if (chunk_rows_ < rows_) chunk_images_ = 1;
     conv_.weights = {};
-    by_panel_pays_ = panels_.bytes() > SecondLevelCacheBytes() / 2;
+    by_panel_pays_ = static_cast<int64_t>(panels_.bytes()) > SecondLevelCacheBytes() / 2;
   }
 
   int InPlaceInput() const override { return conv_.has_residual ? 3 : -1; }
+  bool PacksInput(size_t i) const override { return ConvNode::Packs(i); }
+  size_t PackedBytes() const override { return panels_.bytes(); }
 
   size_t ScratchBytes(int64_t batch, int threads) const override {
     if (pointwise_) return 0;

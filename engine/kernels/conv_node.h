@@ -25,6 +25,8 @@ struct ConvNode {
   int64_t taps() const { return window.kernel[1] * window.kernel[2]; }
   int64_t group_inputs() const { return inputs / group; }
   int64_t group_outputs() const { return outputs / group; }
+  /// Whether the kernels have a copy of their own of the node's input `i`: weights, bias or scale.
+  static bool Packs(size_t i) { return i == 1 || i == 2 || i == 4; }
   /// The epilogue for the output channels from `block` on, without the residual.
   simd::Epilogue EpilogueFrom(int64_t block) const;
   /// Applies the activation to stored pixels, where the epilogue has not done it.

@@ -37,14 +37,15 @@ ConvPanels::ConvPanels(const ConvNode& conv, int max_blocks) {
   // Small groups: one block, so that a panel reads no more than its groups need.
   const bool narrow = conv.group > 1 && conv.group_outputs() < 2 * kBlock;
   int64_t block = 0;
+  size_t size = 0;
   for (const int blocks : SplitIntoPanels(BlockCount(conv.outputs), narrow ? 1 : max_blocks)) {
     ConvPanel panel = PanelAt(conv, block, blocks);
-    panel.offset = size_;
-    size_ += static_cast<size_t>(panel.channels * conv.taps() * blocks * kBlock);
+    panel.offset = size;
+    size += static_cast<size_t>(panel.channels * conv.taps() * blocks * kBlock);
     panels_.push_back(panel);
     block += blocks;
   }
-  weights_ = WeightBuffer(size_);
+  weights_ = WeightBuffer(size);
   for (const ConvPanel& panel : panels_) Pack(conv, panel);
 }
 

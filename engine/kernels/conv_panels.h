@@ -29,13 +29,12 @@ class ConvPanels {
 
   const std::vector<ConvPanel>& all() const { return panels_; }
   const float* weights(const ConvPanel& panel) const { return weights_.data() + panel.offset; }
-  int64_t bytes() const { return static_cast<int64_t>(size_ * sizeof(float)); }
+  size_t bytes() const { return weights_.bytes(); }
 
  private:
   void Pack(const ConvNode& conv, const ConvPanel& panel);
 
   std::vector<ConvPanel> panels_;
-  size_t size_ = 0;
   WeightBuffer weights_;
 };
 

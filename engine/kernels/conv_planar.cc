@@ -97,6 +97,8 @@ class PlanarConv final : public Kernel {
   }
 
   int InPlaceInput() const override { return conv_.has_residual ? 3 : -1; }
+  bool PacksInput(size_t i) const override { return ConvNode::Packs(i); }
+  size_t PackedBytes() const override { return weights_.bytes(); }
   size_t ScratchBytes(int64_t, int threads) const override {
     return static_cast<size_t>(threads * strip_.floats()) * sizeof(float);
   }

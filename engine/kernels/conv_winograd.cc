@@ -118,6 +118,8 @@ class WinogradConv final : public Kernel {
   }
 
   int InPlaceInput() const override { return conv_.has_residual ? 3 : -1; }
+  bool PacksInput(size_t i) const override { return ConvNode::Packs(i); }
+  size_t PackedBytes() const override { return weights_.bytes(); }
 
   size_t ScratchBytes(int64_t batch, int threads) const override {
     const size_t direct =

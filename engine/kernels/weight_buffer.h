@@ -19,9 +19,9 @@ class WeightBuffer {
   WeightBuffer() = default;
   explicit WeightBuffer(size_t floats) {
     constexpr size_t kHugePage = size_t{2} << 20;
-    const size_t bytes = floats * sizeof(float);
-    const size_t alignment = bytes < kHugePage ? kAlignment : kHugePage;
-    const size_t rounded = (bytes + alignment) / alignment * alignment;
+    bytes_ = floats * sizeof(float);
+    const size_t alignment = bytes_ < kHugePage ? kAlignment : kHugePage;
+    const size_t rounded = (bytes_ + alignment) / alignment * alignment;
     data_.reset(static_cast<float*>(std::aligned_alloc(alignment, rounded)));
     CHECK(data_ != nullptr);
     if (alignment == kHugePage) madvise(data_.get(), rounded, MADV_HUGEPAGE);  // only a hint
@@ -29,12 +29,14 @@ class WeightBuffer {
 
   float* data() { return data_.get(); }
   const float* data() const { return data_.get(); }
+  size_t bytes() const { return bytes_; }
 
  private:
   struct Free {
     void operator()(float* data) const { std::free(data); }
   };
   std::unique_ptr<float, Free> data_;
+  size_t bytes_ = 0;
 };
 
 }  // namespace trawl::engine
