@@ -23,6 +23,17 @@ constexpr int64_t kMaxChannels = 4;
 constexpr int64_t kStripFloats = 32 << 10;
 constexpr double kMaxRowBytes = 32 << 20;
 
+/// Strides of nearly every network are written out, so that the compiler has shuffles for them.
+void CopyStrided(const float* from, int64_t stride, int64_t count, float* to) {
+  if (stride == 1) {
+    std::copy_n(from, count, to);
+  } else if (stride == 2) {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i * 2];
+  } else {
+    for (int64_t i = 0; i < count; ++i) to[i] = from[i * stride];
+  }
+}
+
 /// [channels][rows][remainders][columns].
 struct PlanarStrip {
   explicit PlanarStrip(const ConvNode& conv) : w(conv.window), channels(conv.inputs) {
@@ -72,7 +83,7 @@ struct PlanarStrip {
       const int64_t end =
           std::clamp<int64_t>(room <= 0 ? 0 : (room + stride - 1) / stride, begin, columns);
       std::fill_n(to, begin, 0.0f);
-      for (int64_t i = begin; i < end; ++i) to[i] = row[start + i * stride];
+      CopyStrided(row + start + begin * stride, stride, end - begin, to + begin);
       std::fill_n(to + end, columns - end, 0.0f);
     }
   }
