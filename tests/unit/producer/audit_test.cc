@@ -132,7 +132,7 @@ class AuditTest : public ::testing::Test {
   std::map<storage::TopicPartition, int64_t> Stored() {
     std::map<storage::TopicPartition, int64_t> stored;
     const auto offsets = results_->Offsets(log_->Identity().value());
-    for (const storage::TopicOffset& offset : *offsets) stored[offset.at] = offset.offset;
+    for (const storage::StoredOffset& offset : *offsets) stored[offset.at] = offset.offset;
     return stored;
   }
 
