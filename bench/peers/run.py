@@ -55,8 +55,21 @@ def parsed():
     return options
 
 
+def rows_to_measure(options):
+    if options.model:
+        batches = [int(batch) for batch in options.batch.split(",")]
+        return suite.rows_of(options.model, options.size, batches)
+    rows = suite.standard_rows(options.environments / "models")
+    chosen = [r for r in rows if not options.only or options.only.lower() in r.name.lower()]
+    if not chosen:
+        names = ", ".join(dict.fromkeys(row.name for row in rows))
+        sys.exit(f"no standard model's name contains '{options.only}'; they are {names}")
+    return chosen
+
+
 def main():
     options = parsed()
+    rows = rows_to_measure(options)
     pythons, absent = {}, {}
     for runtime in options.peers.split(","):
         python, problem = environments.make(runtime, options.environments)
@@ -65,18 +78,14 @@ def main():
             print(f"without {runtime}: {problem}", file=sys.stderr)
         else:
             pythons[runtime] = python
-    if options.model:
-        batches = [int(batch) for batch in options.batch.split(",")]
-        rows = suite.rows_of(options.model, options.size, batches)
-    else:
-        rows = suite.standard_rows(options.environments / "models")
-    rows = [row for row in rows if not options.only or options.only.lower() in row.name.lower()]
     results = []
     for row in rows:
         print(f"{row.name}, batch {row.batch} …", file=sys.stderr, flush=True)
         entrants = suite.contestants(row, options.threads, pythons)
         results.append(contest.measure(row, entrants, pythons, options))
-    print(report.write(options.out, report.machine_facts(options), results, absent), end="")
+        # After each row: a run of an hour may be interrupted.
+        table = report.write(options.out, report.machine_facts(options), results, absent)
+    print(table, end="")
 
 
 if __name__ == "__main__":
