@@ -51,6 +51,7 @@ struct Settings {
   int64_t max_image_side = 16'384;  // pixels
   int64_t max_image_pixels = 50'000'000;
   int64_t max_jpeg_scans = 100;
+  bool decode_full_size = false;
 
   // Working.
   int64_t sessions = 0;              // inference sessions; 0: one per core

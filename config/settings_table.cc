@@ -113,6 +113,9 @@ void AddImages(std::vector<SettingDef>& table) {
                          "Pixels; a larger picture is a failure (too_large), seen in the header."));
   table.push_back(Number("max-jpeg-scans", &Settings::max_jpeg_scans, section, "", 1, 10'000,
                          "A progressive JPEG with more scans is a failure (too_many_scans)."));
+  table.push_back(Flag("decode-full-size", &Settings::decode_full_size, section,
+                       "Decode large JPEGs at their full size, not at 1/2, 1/4 or 1/8 where that "
+                       "leaves twice what the model wants."));
 }
 
 void AddWorking(std::vector<SettingDef>& table) {

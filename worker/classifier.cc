@@ -25,10 +25,8 @@ Classifier::Classifier(std::shared_ptr<const engine::Model> model,
 
 ObjectResult<std::vector<Prediction>> Classifier::Classify(std::span<const std::byte> bytes,
                                                            int top_k) {
-  const auto image = DecodeImage(bytes, limits_);
-  if (!image) return tl::unexpected(image.error());
   const engine::ModelPackage& package = model_->package();
-  if (auto ready = Preprocess(*image, package.preprocess, input_); !ready)
+  if (auto ready = PrepareImage(bytes, limits_, package.preprocess, input_); !ready)
     return tl::unexpected(ready.error());
   if (const Status status = session_->Run(input_, 1, probabilities_); !status.ok())
     return tl::unexpected(ObjectError{ObjectErrorCode::kModelError, status.message()});

@@ -33,12 +33,8 @@ class PreprocessGolden : public ::testing::TestWithParam<Size> {};
 
 std::vector<float> LevelsOf(const std::filesystem::path& path, const engine::PreprocessSpec& spec) {
   std::vector<float> levels(static_cast<size_t>(3 * spec.height * spec.width));
-  const auto image = DecodeImage(ReadBytes(path), {});
-  EXPECT_TRUE(image) << path << ": " << image.error().message;
-  if (image) {
-    const auto result = Preprocess(*image, spec, levels);
-    EXPECT_TRUE(result) << path << ": " << result.error().message;
-  }
+  const auto result = PrepareImage(ReadBytes(path), {.full_size = true}, spec, levels);
+  EXPECT_TRUE(result) << path << ": " << result.error().message;
   return levels;
 }
 

@@ -1,4 +1,4 @@
-// DecodeImage: sniff, decode under limits, turn upright.
+// DecodeImage and PrepareImage: sniff, decode under limits, turn upright.
 
 #include <fmt/format.h>
 
@@ -9,10 +9,11 @@
 namespace trawl::worker {
 namespace {
 
-ObjectResult<DecodedImage> DecodeAs(ImageFormat format, Bytes bytes, const ImageLimits& limits) {
+ObjectResult<DecodedImage> DecodeAs(ImageFormat format, Bytes bytes, const ImageLimits& limits,
+                                    const engine::PreprocessSpec* spec) {
   switch (format) {
     case ImageFormat::kJpeg:
-      return DecodeJpeg(bytes, limits);
+      return DecodeJpeg(bytes, limits, spec);
     case ImageFormat::kPng:
       return DecodePng(bytes, limits);
     case ImageFormat::kWebp:
@@ -21,12 +22,22 @@ ObjectResult<DecodedImage> DecodeAs(ImageFormat format, Bytes bytes, const Image
   return tl::unexpected(ObjectError{ObjectErrorCode::kInternal, "no decoder for the format"});
 }
 
+ObjectResult<Image> DecodeFor(Bytes bytes, const ImageLimits& limits,
+                              const engine::PreprocessSpec* spec) {
+  const auto format = SniffFormat(bytes);
+  if (!format) return tl::unexpected(format.error());
+  auto decoded = DecodeAs(*format, bytes, limits, spec);
+  if (!decoded) return tl::unexpected(std::move(decoded).error());
+  return Upright(std::move(decoded->image), decoded->orientation);
+}
+
 }  // namespace
 
 ImageLimits ImageLimits::From(const Settings& settings) {
   return {.max_side = settings.max_image_side,
           .max_pixels = settings.max_image_pixels,
-          .max_jpeg_scans = settings.max_jpeg_scans};
+          .max_jpeg_scans = settings.max_jpeg_scans,
+          .full_size = settings.decode_full_size};
 }
 
 ObjectResult<void> CheckSize(int64_t width, int64_t height, const ImageLimits& limits) {
@@ -53,11 +64,14 @@ Image AllocateImage(int64_t width, int64_t height, int channels) {
 }
 
 ObjectResult<Image> DecodeImage(std::span<const std::byte> bytes, const ImageLimits& limits) {
-  const auto format = SniffFormat(bytes);
-  if (!format) return tl::unexpected(format.error());
-  auto decoded = DecodeAs(*format, bytes, limits);
-  if (!decoded) return tl::unexpected(std::move(decoded).error());
-  return Upright(std::move(decoded->image), decoded->orientation);
+  return DecodeFor(bytes, limits, nullptr);
+}
+
+ObjectResult<void> PrepareImage(std::span<const std::byte> bytes, const ImageLimits& limits,
+                                const engine::PreprocessSpec& spec, std::span<float> input) {
+  const ObjectResult<Image> image = DecodeFor(bytes, limits, &spec);
+  if (!image) return tl::unexpected(image.error());
+  return Preprocess(*image, spec, input);
 }
 
 }  // namespace trawl::worker

@@ -13,15 +13,17 @@ struct DecodedImage {
   int orientation = 1;
 };
 
-/// Each takes bytes that begin with its format's magic. Errors: see DecodeImage.
-ObjectResult<DecodedImage> DecodeJpeg(Bytes bytes, const ImageLimits& limits);
+/// Each takes bytes that begin with its format's magic. Errors: see DecodeImage. `spec`: what the
+/// picture is decoded for, of which no more than that need be given; null: all of it.
+ObjectResult<DecodedImage> DecodeJpeg(Bytes bytes, const ImageLimits& limits,
+                                      const engine::PreprocessSpec* spec);
 ObjectResult<DecodedImage> DecodePng(Bytes bytes, const ImageLimits& limits);
 ObjectResult<DecodedImage> DecodeWebp(Bytes bytes, const ImageLimits& limits);
 
 /// too_large when a picture of width × height is over the limits. Call before pixels are allocated.
 ObjectResult<void> CheckSize(int64_t width, int64_t height, const ImageLimits& limits);
 
-/// An image of this size, all zero. Sizes have passed CheckSize.
+/// An image of this size, not written yet. Sizes have passed CheckSize.
 Image AllocateImage(int64_t width, int64_t height, int channels);
 
 }  // namespace trawl::worker

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "config/object_error.h"
@@ -12,17 +14,42 @@
 
 namespace trawl::worker {
 
+/// Leaves what is allocated unwritten: every decoder writes each of its pixels, and clearing them
+/// first would cost as much again as copying them.
+template <class T>
+struct UnwrittenAllocator : std::allocator<T> {
+  template <class U>
+  struct rebind {
+    using other = UnwrittenAllocator<U>;
+  };
+  template <class U>
+  void construct(U* at) {
+    ::new (static_cast<void*>(at)) U;
+  }
+  template <class U, class... Args>
+  void construct(U* at, Args&&... args) {
+    std::construct_at(at, std::forward<Args>(args)...);
+  }
+};
+using Samples = std::vector<uint8_t, UnwrittenAllocator<uint8_t>>;
+
 /// 8-bit picture, upright (EXIF orientation applied). `pixels`: [height, width, channels]; channels
 /// is 1 (grey) or 3 (RGB).
 struct Image {
   int height = 0, width = 0, channels = 3;
-  std::vector<uint8_t> pixels;
+  Samples pixels;
+  // Where a decoder kept only a part: its place in the whole, and the whole's size; 0: it is all.
+  int top = 0, left = 0, whole_height = 0, whole_width = 0;
+
+  int full_height() const { return whole_height > 0 ? whole_height : height; }
+  int full_width() const { return whole_width > 0 ? whole_width : width; }
 };
 
 struct ImageLimits {
   int64_t max_side = 16'384;
   int64_t max_pixels = 50'000'000;
   int64_t max_jpeg_scans = 100;
+  bool full_size = false;  // JPEGs, whatever ReductionFor says
 
   static ImageLimits From(const Settings& settings);
 };
@@ -32,6 +59,13 @@ struct ImageLimits {
 /// header is checked against the limits before pixels are allocated. Errors: not_an_image,
 /// unsupported_format, corrupt_image, truncated, too_large, too_many_scans.
 ObjectResult<Image> DecodeImage(std::span<const std::byte> bytes, const ImageLimits& limits);
+
+/// From bytes to the model's input: DecodeImage, then Preprocess, but of a JPEG only what the model
+/// will see is decoded: the part that survives the crop (the same numbers, to the bit), and where
+/// the picture is large, at a half, a quarter or an eighth of its size (see ReductionFor).
+/// Errors: those of both.
+ObjectResult<void> PrepareImage(std::span<const std::byte> bytes, const ImageLimits& limits,
+                                const engine::PreprocessSpec& spec, std::span<float> input);
 
 /// Resizes, crops, orders and normalises. A resized picture smaller than the crop is centred on
 /// black. `input`: one image of spec.channel_count() × height × width floats in the spec's layout,

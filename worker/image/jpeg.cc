@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <csetjmp>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@
 
 #include "worker/image/decoders.h"
 #include "worker/image/exif.h"
+#include "worker/image/geometry.h"
 #include "worker/image/jpeg_segments.h"
 
 namespace trawl::worker {
@@ -71,11 +73,13 @@ class JpegDecoder {
   bool ReadHeader(Bytes bytes);
   /// After ReadHeader, before pixels are allocated.
   ObjectResult<void> CheckHeader(Bytes bytes) const;
-  /// Fills `image`, which has the header's size and channels().
+  /// After CheckHeader: decode for `spec` no more than it needs. `orientation`: EXIF's.
+  void Fit(const engine::PreprocessSpec& spec, int orientation);
+  /// A picture of the size that ReadPixels will give.
+  Image Allocate() const;
+  /// Fills `image`, as allocated.
   bool ReadPixels(Image& image);
 
-  int64_t width() const { return info_.image_width; }
-  int64_t height() const { return info_.image_height; }
   int channels() const { return info_.num_components == 1 ? 1 : 3; }
   /// Why the last call returned false.
   ObjectError error() const { return {code_, message_}; }
@@ -89,7 +93,10 @@ class JpegDecoder {
   static void OnProgress(j_common_ptr info);
   [[noreturn]] void Fail(ObjectErrorCode code);
 
+  int64_t width() const { return info_.image_width; }
+  int64_t height() const { return info_.image_height; }
   void ReadRows(Image& image);
+  void ReadPart(Image& image);
   void ReadCmykRows(Image& image);
 
   const ImageLimits& limits_;
@@ -99,7 +106,9 @@ class JpegDecoder {
   std::jmp_buf on_failure_{};
   ObjectErrorCode code_ = ObjectErrorCode::kInternal;
   char message_[JMSG_LENGTH_MAX] = "";
-  std::vector<uint8_t> cmyk_row_;  // a member, so that a longjmp skips no destructor
+  Size output_;                      // of the whole picture, as reduced
+  PixelRange rows_{}, columns_{};    // which of its pixels are wanted; empty: all
+  std::vector<uint8_t> row_buffer_;  // a member, so that a longjmp skips no destructor
 };
 
 void JpegDecoder::Fail(ObjectErrorCode code) {
@@ -141,6 +150,7 @@ bool JpegDecoder::ReadHeader(Bytes bytes) {
   info_.progress = &progress_;
   jpeg_mem_src(&info_, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
   jpeg_read_header(&info_, TRUE);
+  output_ = {height(), width()};
   return true;
 }
 
@@ -167,8 +177,33 @@ ObjectResult<void> JpegDecoder::CheckHeader(Bytes bytes) const {
   return {};
 }
 
+void JpegDecoder::Fit(const engine::PreprocessSpec& spec, int orientation) {
+  const bool turned = orientation >= 5;  // the stored rows are the upright columns
+  const Size upright = turned ? Size{width(), height()} : Size{height(), width()};
+  const int reduction = limits_.full_size ? 1 : ReductionFor(upright, spec);
+  info_.scale_num = 1;
+  info_.scale_denom = static_cast<unsigned>(reduction);
+  output_ = {(height() + reduction - 1) / reduction, (width() + reduction - 1) / reduction};
+  // Rows can be passed over, and still be read for errors, in what is decoded as it is read.
+  const bool sequential = !info_.progressive_mode && !info_.arith_code && info_.num_components < 4;
+  if (orientation != 1 || !sequential || !CheckFits(output_, spec)) return;
+  rows_ = InputOf(RowsOf(output_, spec).window, spec.filter);
+  columns_ = InputOf(ColumnsOf(output_, spec).window, spec.filter);
+}
+
+Image JpegDecoder::Allocate() const {
+  const int channels = info_.num_components == 1 ? 1 : 3;
+  if (rows_.end == 0) return AllocateImage(output_.width, output_.height, channels);
+  Image part = AllocateImage(columns_.end - columns_.first, rows_.end - rows_.first, channels);
+  part.top = rows_.first;
+  part.left = columns_.first;
+  part.whole_height = static_cast<int>(output_.height);
+  part.whole_width = static_cast<int>(output_.width);
+  return part;
+}
+
 bool JpegDecoder::ReadPixels(Image& image) {
-  if (info_.num_components == 4) cmyk_row_.resize(static_cast<size_t>(image.width) * 4);
+  row_buffer_.resize(static_cast<size_t>(output_.width) * 4);
   if (setjmp(on_failure_)) return false;
   // The slow accurate transform and smooth chroma: what Pillow and OpenCV use, so that pixels are
   // the same everywhere.
@@ -181,7 +216,13 @@ bool JpegDecoder::ReadPixels(Image& image) {
   // than this.
   info_.mem->max_memory_to_use = static_cast<long>(limits_.max_pixels * 16 + (64L << 20));
   jpeg_start_decompress(&info_);
-  info_.num_components == 4 ? ReadCmykRows(image) : ReadRows(image);
+  if (rows_.end > 0) {
+    ReadPart(image);
+  } else if (info_.num_components == 4) {
+    ReadCmykRows(image);
+  } else {
+    ReadRows(image);
+  }
   // Reads on to EOI: only then is it known that nothing is missing.
   jpeg_finish_decompress(&info_);
   return true;
@@ -193,6 +234,32 @@ void JpegDecoder::ReadRows(Image& image) {
     JSAMPROW row = image.pixels.data() + info_.output_scanline * stride;
     jpeg_read_scanlines(&info_, &row, 1);
   }
+}
+
+/// Pixels outside the part are decoded no further than their Huffman codes, of which each is still
+/// read: what is damaged or missing there is noticed.
+void JpegDecoder::ReadPart(Image& image) {
+  // Chroma is interpolated from the neighbours, which the edges of what is decoded do not have.
+  constexpr int kMargin = 2;
+  const int left = std::max(columns_.first - kMargin, 0);
+  const auto right = std::min<int64_t>(columns_.end + kMargin, output_.width);
+  JDIMENSION decoded_left = static_cast<JDIMENSION>(left);
+  JDIMENSION decoded_width = static_cast<JDIMENSION>(right - left);
+  jpeg_crop_scanline(&info_, &decoded_left, &decoded_width);
+  const ptrdiff_t skipped =
+      (columns_.first - static_cast<ptrdiff_t>(decoded_left)) * image.channels;
+  const size_t kept = static_cast<size_t>(image.width) * static_cast<size_t>(image.channels);
+  JSAMPROW row = row_buffer_.data();
+  uint8_t* to = image.pixels.data();
+  if (rows_.first > 0) jpeg_skip_scanlines(&info_, static_cast<JDIMENSION>(rows_.first));
+  for (int y = rows_.first; y < rows_.end; ++y, to += kept) {
+    jpeg_read_scanlines(&info_, &row, 1);
+    std::memcpy(to, row + skipped, kept);
+  }
+  // The last row is read, since a skip to the very end would end the reading, too.
+  const JDIMENSION below = info_.output_height - info_.output_scanline;
+  if (below > 1) jpeg_skip_scanlines(&info_, below - 1);
+  if (below > 0) jpeg_read_scanlines(&info_, &row, 1);
 }
 
 /// a × b / 255, rounded, for a and b in 0–255.
@@ -207,7 +274,7 @@ void JpegDecoder::ReadCmykRows(Image& image) {
   const size_t stride = static_cast<size_t>(image.width) * 3;
   while (info_.output_scanline < info_.output_height) {
     uint8_t* rgb = image.pixels.data() + info_.output_scanline * stride;
-    JSAMPROW row = cmyk_row_.data();
+    JSAMPROW row = row_buffer_.data();
     jpeg_read_scanlines(&info_, &row, 1);
     for (int x = 0; x < image.width; ++x, row += 4, rgb += 3)
       for (int c = 0; c < 3; ++c)
@@ -217,7 +284,8 @@ void JpegDecoder::ReadCmykRows(Image& image) {
 
 }  // namespace
 
-ObjectResult<DecodedImage> DecodeJpeg(Bytes bytes, const ImageLimits& limits) {
+ObjectResult<DecodedImage> DecodeJpeg(Bytes bytes, const ImageLimits& limits,
+                                      const engine::PreprocessSpec* spec) {
   const JpegSegments segments = WalkJpeg(bytes);
   if (segments.scans > limits.max_jpeg_scans)
     return tl::unexpected(ObjectError{ObjectErrorCode::kTooManyScans,
@@ -232,9 +300,10 @@ ObjectResult<DecodedImage> DecodeJpeg(Bytes bytes, const ImageLimits& limits) {
   if (!decoder.ReadHeader(bytes)) return failure();
   if (auto header = decoder.CheckHeader(bytes); !header) return tl::unexpected(header.error());
   DecodedImage decoded;
-  decoded.image = AllocateImage(decoder.width(), decoder.height(), decoder.channels());
-  if (!decoder.ReadPixels(decoded.image)) return failure();
   decoded.orientation = ExifOrientation(segments.exif);
+  if (spec != nullptr) decoder.Fit(*spec, decoded.orientation);
+  decoded.image = decoder.Allocate();
+  if (!decoder.ReadPixels(decoded.image)) return failure();
   return decoded;
 }
 

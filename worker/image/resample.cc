@@ -9,16 +9,12 @@
 #include <numbers>
 
 #include "config/check.h"
+#include "worker/image/resample_rows.h"
 
 namespace trawl::worker {
 namespace {
 
 using engine::ResizeFilter;
-
-// 8 bits of sample and two of headroom, for filters whose weights overshoot, leave 22 of 32 for the
-// weight.
-constexpr int kWeightBits = 22;
-constexpr int32_t kHalf = 1 << (kWeightBits - 1);
 
 double Box(double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
 
@@ -60,21 +56,6 @@ Filter FilterOf(ResizeFilter filter) {
   }
   return {Triangle, 1.0};
 }
-
-/// For each output pixel of the window, the input pixels that it is the weighted sum of. All have
-/// the same number, some of weight 0: a loop whose length never changes is one that the processor
-/// predicts.
-struct Taps {
-  int count = 0;
-  std::vector<int> first;        // input pixel of the first tap
-  std::vector<int32_t> weights;  // `count` per output pixel
-
-  const int32_t* WeightsOf(int i) const {
-    return weights.data() + static_cast<ptrdiff_t>(i) * count;
-  }
-  int first_input() const { return first.front(); }
-  int end_input() const { return first.back() + count; }
-};
 
 int32_t ToFixed(double weight) {
   return static_cast<int32_t>(weight * (1 << kWeightBits) + (weight < 0 ? -0.5 : 0.5));
@@ -133,154 +114,121 @@ Taps TapsOf(const AxisWindow& axis, ResizeFilter filter) {
                                           : ConvolutionTaps(axis, FilterOf(filter));
 }
 
-uint8_t ToLevel(int32_t sum) {
-  return static_cast<uint8_t>(std::clamp(sum >> kWeightBits, 0, 255));
+/// The taps by their places in a part of the input: `count` pixels from `start` on.
+Taps TapsWithin(const AxisWindow& axis, ResizeFilter filter, int start, int count) {
+  Taps taps = TapsOf(axis, filter);
+  for (int& first : taps.first) first -= start;
+  CHECK(taps.first_input() >= 0 && taps.end_input() <= count);
+  return taps;
 }
 
 // Four 32-bit lanes: red, green, blue, and one whose result nobody reads.
-using Lanes = int32_t __attribute__((vector_size(16)));
+using Lanes [[gnu::vector_size(16)]] = int32_t;
 
-/// `row`: interleaved RGB, widened to 32 bits so that one load and one multiplication serve a
-/// pixel; readable for one sample beyond the last pixel. Its first sample belongs to input column
-/// taps.first_input().
-[[gnu::always_inline]] inline void ShrinkRgbRow(const int32_t* row, const Taps& taps, int width,
-                                                uint8_t* red, uint8_t* green, uint8_t* blue) {
-  const int* first = taps.first.data();
+void NarrowRgb(Rows<const uint8_t> rows, int count, const Taps& taps, Rows<uint8_t> rgbx) {
+  for (; count > 0; --count, rows.at += rows.stride, rgbx.at += rgbx.stride) {
+    const int32_t* weights = taps.weights.data();
+    uint8_t* to = rgbx.at;
+    for (const int first : taps.first) {
+      const uint8_t* from = rows.at + ptrdiff_t{first} * 3;
+      Lanes sums = {kHalfWeight, kHalfWeight, kHalfWeight, 0};
+      for (int t = 0; t < taps.count; ++t, from += 3)
+        sums += Lanes{from[0], from[1], from[2], 0} * *weights++;
+      for (int c = 0; c < 4; ++c) *to++ = ToLevel(sums[c]);
+    }
+  }
+}
+
+void Blend(Rows<const uint8_t> rows, const int32_t* weights, int count, ptrdiff_t samples,
+           uint8_t* out) {
+  for (ptrdiff_t i = 0; i < samples; ++i) {
+    int32_t sum = kHalfWeight;
+    for (int t = 0; t < count; ++t) sum += weights[t] * rows.at[t * rows.stride + i];
+    out[i] = ToLevel(sum);
+  }
+}
+
+void NarrowGrey(const uint8_t* row, const Taps& taps, uint8_t* grey) {
   const int32_t* weights = taps.weights.data();
-  const int count = taps.count, origin = taps.first_input();
-  for (int x = 0; x < width; ++x, weights += count) {
-    const int32_t* from = row + ptrdiff_t{first[x] - origin} * 3;
-    Lanes sums = {kHalf, kHalf, kHalf, kHalf};
-    for (int t = 0; t < count; ++t, from += 3) {
-      Lanes pixel;
-      std::memcpy(&pixel, from, sizeof pixel);
-      sums += pixel * weights[t];
-    }
-    sums >>= kWeightBits;
-    sums = sums < 0 ? Lanes{} : sums;
-    sums = sums > 255 ? Lanes{} + 255 : sums;
-    red[x] = static_cast<uint8_t>(sums[0]);
-    green[x] = static_cast<uint8_t>(sums[1]);
-    blue[x] = static_cast<uint8_t>(sums[2]);
+  for (const int first : taps.first) {
+    int32_t sum = kHalfWeight;
+    for (int t = 0; t < taps.count; ++t) sum += *weights++ * row[first + t];
+    *grey++ = ToLevel(sum);
   }
 }
 
-[[gnu::always_inline]] inline void ShrinkGreyRow(const uint8_t* row, const Taps& taps, int width,
-                                                 uint8_t* grey) {
-  const int* first = taps.first.data();
-  const int32_t* weights = taps.weights.data();
-  const int count = taps.count;
-  for (int x = 0; x < width; ++x, weights += count) {
-    int32_t sum = kHalf;
-    for (int t = 0; t < count; ++t) sum += weights[t] * row[first[x] + t];
-    grey[x] = ToLevel(sum);
+void NarrowRgbRows(const Image& image, int first_row, const Taps& taps, const RowKernels& kernels,
+                   ResizedImage& out) {
+  const ptrdiff_t stride = ptrdiff_t{image.width} * 3;
+  const ptrdiff_t reads = ptrdiff_t{taps.end_input()} * 3 + kRowSlack;
+  const ptrdiff_t start = first_row * stride;
+  const ptrdiff_t left = std::ssize(image.pixels) - start - reads;
+  const int safe =
+      left < 0 ? 0 : static_cast<int>(std::min<ptrdiff_t>(left / stride + 1, out.height));
+  kernels.narrow_rgb({image.pixels.data() + start, stride}, safe, taps, {out.Row(0), out.stride()});
+  // Rows too close to the end of the pixels are read from a copy.
+  std::vector<uint8_t> copy(static_cast<size_t>(std::max(stride, reads)));
+  for (int y = safe; y < out.height; ++y) {
+    std::copy_n(image.pixels.data() + start + y * stride, stride, copy.data());
+    kernels.narrow_rgb({copy.data(), stride}, 1, taps, {out.Row(y), out.stride()});
   }
 }
 
-/// `out`[x] = Σ weights[t] × rows[t × width + x], for a whole row: no dependency between columns.
-/// In slices whose sums stay in registers or the nearest cache.
-[[gnu::always_inline]] inline void ShrinkColumns(const uint8_t* rows, int width, int tap_count,
-                                                 const int32_t* weights, uint8_t* out) {
-  constexpr int kSlice = 32;
-  int x = 0;
-  for (; x + kSlice <= width; x += kSlice) {
-    int32_t sums[kSlice];
-    for (int i = 0; i < kSlice; ++i) sums[i] = kHalf;
-    for (int t = 0; t < tap_count; ++t) {
-      const uint8_t* row = rows + static_cast<ptrdiff_t>(t) * width + x;
-      const int32_t weight = weights[t];
-      for (int i = 0; i < kSlice; ++i) sums[i] += weight * row[i];
-    }
-    for (int i = 0; i < kSlice; ++i) out[x + i] = ToLevel(sums[i]);
+/// All input rows that `rows` reads, narrowed to the window's columns.
+ResizedImage Narrow(const Image& image, const Taps& columns, const Taps& rows,
+                    const RowKernels& kernels) {
+  ResizedImage out = ResizedImage::Make(rows.end_input() - rows.first_input(),
+                                        static_cast<int>(columns.first.size()), image.channels);
+  if (image.channels == 3) {
+    NarrowRgbRows(image, rows.first_input(), columns, kernels, out);
+  } else {
+    const uint8_t* row = image.pixels.data() + ptrdiff_t{rows.first_input()} * image.width;
+    for (int y = 0; y < out.height; ++y, row += image.width) NarrowGrey(row, columns, out.Row(y));
   }
-  for (; x < width; ++x) {
-    int32_t sum = kHalf;
-    for (int t = 0; t < tap_count; ++t)
-      sum += weights[t] * rows[static_cast<ptrdiff_t>(t) * width + x];
-    out[x] = ToLevel(sum);
-  }
+  return out;
 }
-
-/// All input rows from `first_row` on, shrunk to the window's columns. `out` has as many rows as
-/// are needed.
-[[gnu::always_inline]] inline void ColumnsPass(const Image& image, const Taps& taps, int first_row,
-                                               PlanarImage& out) {
-  const ptrdiff_t stride = ptrdiff_t{image.width} * image.channels;
-  const ptrdiff_t origin = ptrdiff_t{taps.first_input()} * 3;
-  const ptrdiff_t samples = ptrdiff_t{taps.end_input() - taps.first_input()} * 3;
-  std::vector<int32_t> wide(static_cast<size_t>(samples + 1));
-  const uint8_t* row = image.pixels.data() + first_row * stride;
-  for (int y = 0; y < out.height; ++y, row += stride) {
-    if (image.channels == 1) {
-      ShrinkGreyRow(row, taps, out.width, out.Row(0, y));
-      continue;
-    }
-    int32_t* to = wide.data();
-    for (ptrdiff_t i = 0; i < samples; ++i) to[i] = row[origin + i];
-    ShrinkRgbRow(to, taps, out.width, out.Row(0, y), out.Row(1, y), out.Row(2, y));
-  }
-}
-
-/// `in` begins with input row taps.first_input().
-[[gnu::always_inline]] inline void RowsPass(const PlanarImage& in, const Taps& taps,
-                                            PlanarImage& out) {
-  for (int c = 0; c < out.channels; ++c) {
-    for (int y = 0; y < out.height; ++y) {
-      const uint8_t* from = in.Row(c, taps.first[static_cast<size_t>(y)] - taps.first_input());
-      ShrinkColumns(from, out.width, taps.count, taps.WeightsOf(y), out.Row(c, y));
-    }
-  }
-}
-
-PlanarImage MakePlanar(int height, int width, int channels) {
-  PlanarImage image{.height = height, .width = width, .channels = channels, .samples = {}};
-  image.samples.resize(static_cast<size_t>(height) * static_cast<size_t>(width) *
-                       static_cast<size_t>(channels));
-  return image;
-}
-
-[[gnu::always_inline]] inline void BothPasses(const Image& image, const Taps& columns,
-                                              const Taps& rows, PlanarImage& narrowed,
-                                              PlanarImage& out) {
-  ColumnsPass(image, columns, rows.first_input(), narrowed);
-  RowsPass(narrowed, rows, out);
-}
-
-using PassesFunction = void(const Image&, const Taps&, const Taps&, PlanarImage&, PlanarImage&);
-
-void PassesPortable(const Image& image, const Taps& columns, const Taps& rows,
-                    PlanarImage& narrowed, PlanarImage& out) {
-  BothPasses(image, columns, rows, narrowed, out);
-}
-
-#ifdef __x86_64__
-// The same source, compiled for wider registers and for the 32-bit multiply that the baseline
-// lacks.
-[[gnu::target("avx2")]] void PassesAvx2(const Image& image, const Taps& columns, const Taps& rows,
-                                        PlanarImage& narrowed, PlanarImage& out) {
-  BothPasses(image, columns, rows, narrowed, out);
-}
-
-PassesFunction* ChoosePasses() {
-  return __builtin_cpu_supports("avx2") ? PassesAvx2 : PassesPortable;
-}
-#else
-PassesFunction* ChoosePasses() { return PassesPortable; }
-#endif
 
 }  // namespace
 
-PlanarImage ResizeWindow(const Image& image, const AxisWindow& columns, const AxisWindow& rows,
-                         ResizeFilter filter) {
-  CHECK(columns.input == image.width && rows.input == image.height);
-  static PassesFunction* const passes = ChoosePasses();
-  const Taps column_taps = TapsOf(columns, filter);
-  const Taps row_taps = TapsOf(rows, filter);
-  PlanarImage narrowed =
-      MakePlanar(row_taps.end_input() - row_taps.first_input(), columns.count, image.channels);
-  PlanarImage out = MakePlanar(rows.count, columns.count, image.channels);
-  passes(image, column_taps, row_taps, narrowed, out);
+RowKernels PortableRowKernels() { return {NarrowRgb, Blend}; }
+
+RowKernels BestRowKernels() {
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) return Avx2RowKernels();
+#endif
+  return PortableRowKernels();
+}
+
+ResizedImage ResizedImage::Make(int height, int width, int channels) {
+  ResizedImage image{.height = height, .width = width, .channels = channels, .samples = {}};
+  image.samples.resize(static_cast<size_t>(height) * static_cast<size_t>(image.stride()));
+  return image;
+}
+
+PixelRange InputOf(const AxisWindow& axis, ResizeFilter filter) {
+  const Taps taps = TapsOf(axis, filter);
+  return {taps.first_input(), taps.end_input()};
+}
+
+ResizedImage ResizeWindow(const Image& image, const AxisWindow& columns, const AxisWindow& rows,
+                          ResizeFilter filter, const RowKernels& kernels) {
+  CHECK(columns.input == image.full_width() && rows.input == image.full_height());
+  const Taps column_taps = TapsWithin(columns, filter, image.left, image.width);
+  const Taps row_taps = TapsWithin(rows, filter, image.top, image.height);
+  const ResizedImage narrowed = Narrow(image, column_taps, row_taps, kernels);
+  ResizedImage out = ResizedImage::Make(rows.count, columns.count, image.channels);
+  for (int y = 0; y < out.height; ++y) {
+    const int first = row_taps.first[static_cast<size_t>(y)] - row_taps.first_input();
+    kernels.blend({narrowed.Row(first), narrowed.stride()}, row_taps.WeightsOf(y), row_taps.count,
+                  out.stride(), out.Row(y));
+  }
   return out;
+}
+
+ResizedImage ResizeWindow(const Image& image, const AxisWindow& columns, const AxisWindow& rows,
+                          ResizeFilter filter) {
+  static const RowKernels kernels = BestRowKernels();
+  return ResizeWindow(image, columns, rows, filter, kernels);
 }
 
 }  // namespace trawl::worker

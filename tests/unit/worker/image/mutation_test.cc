@@ -31,6 +31,7 @@ std::vector<File> Seeds() {
           EncodeJpeg(colour, {.arithmetic = true, .exif = {}}),
           EncodeJpeg(colour, {.cmyk = true, .exif = {}}),
           EncodeJpeg(grey),
+          EncodeJpeg(colour),
           EncodePng(noise),
           EncodePng(grey),
           EncodePng(16, 16, NoisePicture(16, 8, 1).pixels,
@@ -81,6 +82,11 @@ TEST(Mutation, NeverCrashesAndAlwaysSaysTheSame) {
   // Headers that claim a size are believed up to the limits, so these keep a mutant's cost to
   // milliseconds.
   const ImageLimits limits{.max_side = 2'000, .max_pixels = 1'000'000, .max_jpeg_scans = 50};
+  // A crop, so that decoding may leave out rows and columns, yet must see their damage.
+  engine::PreprocessSpec spec;
+  spec.height = spec.width = 16;
+  spec.resize_shorter = 24;
+  std::vector<float> input(3 * 16 * 16);
   uint64_t decoded = 0;
   for (uint64_t i = 0; i < count; ++i) {
     const File file = Mutate(seeds[i % seeds.size()], seeds, random);
@@ -89,13 +95,16 @@ TEST(Mutation, NeverCrashesAndAlwaysSaysTheSame) {
     const auto took = std::chrono::steady_clock::now() - start;
     ASSERT_LT(took, std::chrono::seconds(5)) << "mutation " << i;
     const auto second = DecodeImage(file, limits);
+    const auto partly = PrepareImage(file, limits, spec, input);
     ASSERT_EQ(first.has_value(), second.has_value()) << "mutation " << i;
+    ASSERT_EQ(first.has_value(), partly.has_value()) << "mutation " << i;
     if (first) {
       ++decoded;
       ASSERT_EQ(first->pixels, second->pixels) << "mutation " << i;
       ASSERT_LE(int64_t{first->width} * first->height, limits.max_pixels);
     } else {
       ASSERT_EQ(first.error().code, second.error().code) << "mutation " << i;
+      ASSERT_EQ(first.error().code, partly.error().code) << "mutation " << i;
       ASSERT_NE(first.error().code, ObjectErrorCode::kInternal) << first.error().message;
       ASSERT_FALSE(first.error().message.empty());
     }

@@ -51,6 +51,10 @@ File EncodeJpeg(const Image& picture, const JpegOptions& options) {
   jpeg_set_defaults(&info);
   if (options.cmyk) jpeg_set_colorspace(&info, JCS_YCCK);
   jpeg_set_quality(&info, options.quality, TRUE);
+  if (picture.channels == 3) {
+    info.comp_info[0].h_samp_factor = options.chroma_width;
+    info.comp_info[0].v_samp_factor = options.chroma_height;
+  }
   info.arith_code = options.arithmetic;
   if (options.progressive) jpeg_simple_progression(&info);
   jpeg_start_compress(&info, TRUE);
@@ -81,7 +85,7 @@ File EncodeJpeg(const Image& picture, const JpegOptions& options) {
   return file;
 }
 
-File EncodePng(int height, int width, const std::vector<uint8_t>& rows, const PngOptions& options) {
+File EncodePng(int height, int width, std::span<const uint8_t> rows, const PngOptions& options) {
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
   png_infop info = png_create_info_struct(png);
   File file;
@@ -125,8 +129,7 @@ File EncodePng(const Image& picture) {
       {.color_type = picture.channels == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, .exif = {}});
 }
 
-File EncodeWebp(int height, int width, int channels, const std::vector<uint8_t>& pixels,
-                int quality) {
+File EncodeWebp(int height, int width, int channels, std::span<const uint8_t> pixels, int quality) {
   uint8_t* out = nullptr;
   const int stride = width * channels;
   const auto level = static_cast<float>(quality);

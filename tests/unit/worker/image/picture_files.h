@@ -24,6 +24,7 @@ struct JpegOptions {
   int quality = 95;
   bool progressive = false;
   bool arithmetic = false;
+  int chroma_width = 2, chroma_height = 2;  // pixels that share a chroma sample
   bool cmyk = false;  // `picture` is then written as inverted ink without black
   std::vector<uint8_t> exif;
 };
@@ -38,13 +39,12 @@ struct PngOptions {
 };
 /// `rows`: as stored in the file: packed to the depth, 16-bit samples big-endian. The palette of
 /// type 3 maps index i to (i, 255 - i, 7 i mod 256).
-File EncodePng(int height, int width, const std::vector<uint8_t>& rows,
+File EncodePng(int height, int width, std::span<const uint8_t> rows,
                const PngOptions& options = {});
 File EncodePng(const Image& picture);
 
 /// `quality` 0 to 100, or -1 for lossless. `channels` 3 or 4.
-File EncodeWebp(int height, int width, int channels, const std::vector<uint8_t>& pixels,
-                int quality);
+File EncodeWebp(int height, int width, int channels, std::span<const uint8_t> pixels, int quality);
 
 /// An EXIF block from the byte-order mark on.
 std::vector<uint8_t> ExifBlock(int orientation, bool big_endian);

@@ -50,7 +50,7 @@ uint8_t LevelAt(const uint8_t* row, int index, const Kind& kind) {
 }
 
 /// What the rows mean, by plain arithmetic.
-Image Unpack(int height, int width, const std::vector<uint8_t>& rows, const Kind& kind) {
+Image Unpack(int height, int width, std::span<const uint8_t> rows, const Kind& kind) {
   const int samples = SamplesPerPixel(kind.color_type);
   const bool grey =
       kind.color_type == PNG_COLOR_TYPE_GRAY || kind.color_type == PNG_COLOR_TYPE_GRAY_ALPHA;
@@ -87,7 +87,7 @@ TEST(Png, DecodesEveryColourTypeAndDepthExactly) {
       for (const bool transparent : {false, true}) {
         if (transparent && (kind.color_type & PNG_COLOR_MASK_ALPHA) != 0) continue;
         const int row_bytes = (kWidth * SamplesPerPixel(kind.color_type) * kind.depth + 7) / 8;
-        const std::vector<uint8_t> rows = NoisePicture(kHeight, row_bytes, 1).pixels;
+        const Samples rows = NoisePicture(kHeight, row_bytes, 1).pixels;
         const File file = EncodePng(kHeight, kWidth, rows,
                                     {.color_type = kind.color_type,
                                      .depth = kind.depth,

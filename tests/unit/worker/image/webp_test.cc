@@ -48,7 +48,7 @@ TEST(Webp, DecodesLossyPixelsClosely) {
 }
 
 TEST(Webp, LeavesAlphaOutWithoutBlending) {
-  std::vector<uint8_t> rgba, rgb;
+  Samples rgba, rgb;
   for (int i = 0; i < 12 * 10; ++i) {
     const uint8_t level = static_cast<uint8_t>(2 * i);
     rgba.insert(rgba.end(), {level, 10, 20, static_cast<uint8_t>(1 + i)});
