@@ -1,5 +1,6 @@
 // From a photo's bytes to the model's input: photos/s of one thread, decoding and preprocessing
-// apart, and `prepare`, which is both but decodes only what the model will see. items_per_second is photos per second.
+// apart, and `prepare`, which is both but decodes only what the model will see. items_per_second is
+// photos per second.
 //
 //   image_bench FOLDER [--benchmark_repetitions=5 --benchmark_enable_random_interleaving=true]
 

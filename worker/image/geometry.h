@@ -1,6 +1,6 @@
 #pragma once
-// Which pixels of a picture a model's preprocessing looks at, and where they go. Arithmetic on sizes
-// alone: known as soon as a header is. Internal to image/.
+// Which pixels of a picture a model's preprocessing looks at, and where they go. Arithmetic on
+// sizes alone: known as soon as a header is. Internal to image/.
 
 #include "worker/image/resample.h"
 
@@ -25,9 +25,9 @@ ObjectResult<void> CheckFits(const Size& picture, const engine::PreprocessSpec& 
 
 /// 8, 4, 2 or 1: the most that a JPEG decoder may divide both sides by while they stay at least
 /// twice what the picture is then resized to. A decoder that transforms fewer coefficients averages
-/// 2 × 2 to 8 × 8 pixels, a box filter; left with another reduction by two or more, the resize's own
-/// filter decides what the model sees. 1 where nothing is resized, and for the filter `nearest`,
-/// which would pick other pixels.
+/// 2 × 2 to 8 × 8 pixels, a box filter; left with another reduction by two or more, the resize's
+/// own filter decides what the model sees. 1 where nothing is resized, and for the filter
+/// `nearest`, which would pick other pixels.
 int ReductionFor(const Size& picture, const engine::PreprocessSpec& spec);
 
 }  // namespace trawl::worker

@@ -37,8 +37,9 @@ struct PixelRange {
 };
 PixelRange InputOf(const AxisWindow& axis, engine::ResizeFilter filter);
 
-/// The window `columns` × `rows` of `image` resized. Their `input` is the whole image's size; windows
-/// lie within `output`; of the image, at least what InputOf says is there. Time: O(window × (1 + reduction factor × the filter's width)).
+/// The window `columns` × `rows` of `image` resized. Their `input` is the whole image's size;
+/// windows lie within `output`; of the image, at least what InputOf says is there. Time: O(window ×
+/// (1 + reduction factor × the filter's width)).
 ResizedImage ResizeWindow(const Image& image, const AxisWindow& columns, const AxisWindow& rows,
                           engine::ResizeFilter filter);
 /// The same with the inner loops given.
