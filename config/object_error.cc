@@ -6,7 +6,7 @@
 namespace trawl {
 namespace {
 
-constexpr std::array<std::pair<ObjectErrorCode, std::string_view>, 16> kNames{{
+constexpr std::array<std::pair<ObjectErrorCode, std::string_view>, 17> kNames{{
     {ObjectErrorCode::kNotFound, "not_found"},
     {ObjectErrorCode::kForbidden, "forbidden"},
     {ObjectErrorCode::kChanged, "changed"},
@@ -20,6 +20,7 @@ constexpr std::array<std::pair<ObjectErrorCode, std::string_view>, 16> kNames{{
     {ObjectErrorCode::kCorruptImage, "corrupt_image"},
     {ObjectErrorCode::kTooLarge, "too_large"},
     {ObjectErrorCode::kTooManyScans, "too_many_scans"},
+    {ObjectErrorCode::kDecoderCrash, "decoder_crash"},
     {ObjectErrorCode::kModelError, "model_error"},
     {ObjectErrorCode::kCancelled, "cancelled"},
     {ObjectErrorCode::kInternal, "internal"},

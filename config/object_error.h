@@ -24,6 +24,7 @@ enum class ObjectErrorCode {
   kCorruptImage,
   kTooLarge,  // over a limit on bytes, sides or pixels
   kTooManyScans,
+  kDecoderCrash,  // the process that decoded it did not survive it
   kModelError,  // the model cannot be loaded, or cannot take the image
   kCancelled,   // the job was cancelled before its turn came
   kInternal,

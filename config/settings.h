@@ -52,6 +52,9 @@ struct Settings {
   int64_t max_image_pixels = 50'000'000;
   int64_t max_jpeg_scans = 100;
   bool decode_full_size = false;
+  std::string sandbox = "auto";  // auto | off
+  bool require_sandbox = false;
+  int64_t decode_timeout_ms = 10'000;
 
   // Working.
   int64_t sessions = 0;              // inference sessions; 0: one per core

@@ -116,6 +116,16 @@ void AddImages(std::vector<SettingDef>& table) {
   table.push_back(Flag("decode-full-size", &Settings::decode_full_size, section,
                        "Decode large JPEGs at their full size, not at 1/2, 1/4 or 1/8 where that "
                        "leaves twice what the model wants."));
+  table.push_back(
+      Text("sandbox", &Settings::sandbox, section,
+           "Where pictures are decoded; auto: in processes that can do nothing else, as "
+           "far as the host allows; off: in the worker's own.",
+           {"auto", "off"}));
+  table.push_back(Flag("require-sandbox", &Settings::require_sandbox, section,
+                       "Do not start where a layer of the decoders' sandbox is missing."));
+  table.push_back(Number("decode-timeout-ms", &Settings::decode_timeout_ms, section, "ms", 1,
+                         3'600'000,
+                         "A picture whose decoding takes longer is a failure (timeout)."));
 }
 
 void AddWorking(std::vector<SettingDef>& table) {

@@ -10,9 +10,9 @@ namespace trawl::worker {
 
 // Member order matters: stages refer to queues, threads to everything.
 Pipeline::Pipeline(const Settings& settings, const WorkerLimits& limits,
-                   storage::ObjectStore& objects)
+                   storage::ObjectStore& objects, DecoderPool& pictures)
     : limits_(limits),
-      image_limits_(ImageLimits::From(settings)),
+      pictures_(pictures),
       budget_{Budget(limits.download_slots), Budget(limits.download_bytes)},
       accepted_(kDispatchQueue),
       fetched_(limits.download_slots),
@@ -44,7 +44,7 @@ void Pipeline::Dispatch() noexcept {
 void Pipeline::DecodeAll() noexcept {
   const std::stop_token stop = abort_.get_token();
   while (std::optional<FetchedObject> object = fetched_.Pop(stop)) {
-    std::optional<PreparedImage> image = Decode(std::move(*object), image_limits_, times_);
+    std::optional<PreparedImage> image = Decode(std::move(*object), pictures_, times_);
     if (image && batcher_.Push(std::move(*image), stop) != PushResult::kOk) return;
   }
 }

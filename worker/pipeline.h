@@ -15,18 +15,19 @@
 #include "worker/batcher.h"
 #include "worker/bounded_queue.h"
 #include "worker/dispatch_stage.h"
-#include "worker/image/image.h"
 #include "worker/limits.h"
 #include "worker/model_cache.h"
+#include "worker/sandbox/decoder_pool.h"
 #include "worker/stage_stats.h"
 #include "worker/work_item.h"
 
 namespace trawl::worker {
 
-/// The log thread owns it and calls everything. `objects` outlives it.
+/// The log thread owns it and calls everything. `objects` and `pictures` outlive it.
 class Pipeline {
  public:
-  Pipeline(const Settings& settings, const WorkerLimits& limits, storage::ObjectStore& objects);
+  Pipeline(const Settings& settings, const WorkerLimits& limits, storage::ObjectStore& objects,
+           DecoderPool& pictures);
   /// Closes the queues front to back and waits for the threads. Batches whose downloads were not
   /// cancelled are finished first, unless Abort was called.
   ~Pipeline();
@@ -46,7 +47,7 @@ class Pipeline {
   void InferAll() noexcept;
 
   const WorkerLimits limits_;
-  const ImageLimits image_limits_;
+  DecoderPool& pictures_;
   StageTimes times_;
   FinishedBatches finished_;
   DownloadBudget budget_;  // before `fetched_`, whose objects hold shares of it

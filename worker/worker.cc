@@ -5,6 +5,7 @@
 #include "worker/limits.h"
 #include "worker/log_loop.h"
 #include "worker/pipeline.h"
+#include "worker/sandbox/decoder_pool.h"
 
 namespace trawl::worker {
 
@@ -16,7 +17,10 @@ Status RunWorker(const WorkerOptions& options, StopSignals stop) {
             {"queue", options.settings.queue},
             {"sessions", limits.sessions},
             {"decode_threads", limits.decode_threads}});
-  Pipeline pipeline(options.settings, limits, options.objects);
+  TRAWL_ASSIGN(const auto decoders,
+               DecoderPool::Start(DecoderOptions::From(options.settings, options.decoder_command,
+                                                       limits.decode_threads)));
+  Pipeline pipeline(options.settings, limits, options.objects, *decoders);
   LogLoop loop(options, limits, pipeline, std::move(stop));
   const Status ended = loop.Run();
   // Drained, it holds nothing; otherwise nobody wants what it holds.

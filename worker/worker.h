@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "config/settings.h"
 #include "config/stop.h"
@@ -28,6 +29,9 @@ struct WorkerOptions {
   std::string transactional_id;  // never shared by two live workers
   /// Model packages are loaded only from below settings.allow_root.
   std::function<void(const WorkerStats&)> on_progress;  // about once a second; may be empty
+  /// What becomes a sandboxed decoder when it is run (sandbox/child.h); empty: decode in this
+  /// process.
+  std::vector<std::string> decoder_command = {};
 };
 
 /// Runs until a stop signal, or a failure that no retry heals. Drain returns OK.

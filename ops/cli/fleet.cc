@@ -18,6 +18,7 @@
 #include "storage/object_store/object_store.h"
 #include "storage/result_store/result_store.h"
 #include "storage/topics.h"
+#include "worker/sandbox/child.h"
 #include "worker/worker.h"
 
 namespace trawl::ops {
@@ -73,7 +74,8 @@ Status RunFleetWorker(const Settings& settings, StopSignals stop) {
        .objects = *objects,
        .name = name,
        .transactional_id = fmt::format("trawl-worker-{}-{}", settings.group, name),
-       .on_progress = {}},
+       .on_progress = {},
+       .decoder_command = worker::DecoderCommand()},
       stop);
 }
 

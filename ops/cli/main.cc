@@ -1,11 +1,14 @@
 // The one executable: parse, set up logging and signals, hand over to a subcommand.
 
+#include <string_view>
 #include <variant>
 
 #include "ops/cli/arguments.h"
 #include "ops/cli/commands.h"
 #include "ops/cli/signals.h"
 #include "ops/telemetry/log.h"
+#include "worker/image/image.h"
+#include "worker/sandbox/child.h"
 
 namespace trawl::ops {
 namespace {
@@ -54,6 +57,8 @@ int Dispatch(const Arguments& arguments) {
 }  // namespace trawl::ops
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == trawl::worker::kDecoderArgument)
+    return trawl::worker::RunDecoder(trawl::worker::PrepareImage);
   const auto parsed = trawl::ops::Parse(argc, argv);
   if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
   return trawl::ops::Dispatch(std::get<trawl::ops::Arguments>(parsed));

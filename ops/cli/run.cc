@@ -27,6 +27,7 @@
 #include "storage/result_store/control_requests.h"
 #include "storage/result_store/result_store.h"
 #include "storage/topics.h"
+#include "worker/sandbox/child.h"
 #include "worker/worker.h"
 
 namespace trawl::ops {
@@ -131,7 +132,8 @@ class Crew {
                                 .objects = *workshop_.objects,
                                 .name = "run",
                                 .transactional_id = "trawl-run",
-                                .on_progress = {}},
+                                .on_progress = {},
+                                .decoder_command = worker::DecoderCommand()},
                                stop);
     });
     Start([this](StopSignals stop) {

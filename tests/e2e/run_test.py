@@ -35,6 +35,19 @@ class RunTest(e2e.EndToEndTest):
             ("complete", len(truth), len(truth) - len(failed), len(failed)),
         )
 
+    def test_decodes_in_a_sandbox_and_says_so(self):
+        command = ("run", e2e.BUCKET, "--model", e2e.MODEL, "--db", self.db, "--log-level", "info")
+        self.assertIn("decoders are sandboxed", e2e.trawl(*command, "--job", "boxed").stderr)
+        plain = e2e.trawl(*command, "--job", "plain", "--sandbox", "off")
+        self.assertIn("decoding in the worker's own process", plain.stderr)
+        rows = "SELECT key, code, message FROM failures WHERE job = '{}' ORDER BY key"
+        self.assertEqual(
+            e2e.query(self.db, rows.format("boxed")), e2e.query(self.db, rows.format("plain"))
+        )
+        refused = e2e.trawl(*command, "--job", "none", "--sandbox", "off", "--require-sandbox")
+        self.assertEqual(refused.returncode, 2, refused.stderr)
+        self.assertIn("require-sandbox", refused.stderr)
+
     def test_a_finished_job_runs_nothing_again(self):
         self.run_sample()
         before = e2e.query(self.db, "SELECT count(*) FROM objects")

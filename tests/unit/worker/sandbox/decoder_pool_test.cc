@@ -1,0 +1,179 @@
+// Goal: what happens to a decoder is one picture's failure and nobody else's, and a decoder can do
+// nothing but decode. Method: real processes, locked in as a worker's are, that crash, hang, devour
+// memory and pry when the object says so (decoders.h).
+
+#include "worker/sandbox/decoder_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "tests/unit/worker/image/picture_files.h"
+#include "tests/unit/worker/sandbox/decoders.h"
+#include "worker/sandbox/lockdown.h"
+
+namespace trawl::worker {
+namespace {
+
+constexpr size_t kFloats = 12;
+
+DecoderOptions Options(std::vector<std::string> command) {
+  DecoderOptions options;
+  options.command = std::move(command);
+  options.limits = {.max_pixels = 1'000'000};
+  options.max_object_bytes = 1U << 20;
+  return options;
+}
+
+std::unique_ptr<DecoderPool> StartPool(DecoderOptions options) {
+  auto pool = DecoderPool::Start(std::move(options));
+  EXPECT_TRUE(pool) << pool.error().message();
+  return pool ? std::move(*pool) : nullptr;
+}
+
+std::unique_ptr<DecoderPool> ObedientPool() { return StartPool(Options(ObedientDecoder())); }
+
+ObjectResult<std::vector<float>> Order(DecoderPool& pool, std::string_view order) {
+  return pool.Prepare(FileOf(order), {}, kFloats);
+}
+
+/// Which process answers.
+float ProcessOf(DecoderPool& pool) {
+  const auto filled = Order(pool, "fill");
+  EXPECT_TRUE(filled) << filled.error().message;
+  return filled ? filled->front() : 0;
+}
+
+void ExpectError(const ObjectResult<std::vector<float>>& result, ObjectErrorCode code,
+                 std::string_view part) {
+  ASSERT_FALSE(result);
+  EXPECT_EQ(ToString(result.error().code), ToString(code)) << result.error().message;
+  EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
+}
+
+TEST(DecoderPool, GivesTheNumbersAndErrorsOfDecodingHere) {
+  const auto pool = StartPool(Options(RealDecoder()));
+  ASSERT_NE(pool, nullptr);
+  engine::PreprocessSpec spec;
+  spec.height = spec.width = 24;
+  spec.resize_shorter = 30;
+  spec.mean = {1, 2, 3};
+  spec.std = {4, 5, 6};
+  std::vector<float> expected(3 * 24 * 24);
+  for (const File& file : {EncodeJpeg(SmoothPicture(50, 70, 3)), EncodePng(NoisePicture(40, 30, 1)),
+                           FileOf("<html>no picture</html>")}) {
+    const auto here = PrepareImage(file, {}, spec, expected);
+    const auto there = pool->Prepare(file, spec, expected.size());
+    ASSERT_EQ(here.has_value(), there.has_value());
+    if (here) {
+      EXPECT_EQ(*there, expected);
+    } else {
+      EXPECT_EQ(there.error().code, here.error().code);
+      EXPECT_EQ(there.error().message, here.error().message);
+    }
+  }
+}
+
+TEST(DecoderPool, MakesACrashOnePicturesFailureAndANewProcess) {
+  const auto pool = ObedientPool();
+  ASSERT_NE(pool, nullptr);
+  for (const auto& [order, part] :
+       {std::pair("crash", "signal 11"), {"abort", "signal 6"}, {"exit", "ended with code 0"}}) {
+    const float before = ProcessOf(*pool);
+    ExpectError(Order(*pool, order), ObjectErrorCode::kDecoderCrash, part);
+    EXPECT_NE(ProcessOf(*pool), before);
+  }
+}
+
+TEST(DecoderPool, EndsADecoderThatHangs) {
+  DecoderOptions options = Options(ObedientDecoder());
+  options.timeout = std::chrono::milliseconds(50);
+  const auto pool = StartPool(std::move(options));
+  ASSERT_NE(pool, nullptr);
+  ExpectError(Order(*pool, "hang"), ObjectErrorCode::kTimeout, "50 ms");
+  EXPECT_GT(ProcessOf(*pool), 0);
+}
+
+TEST(DecoderPool, BoundsTheMemoryOfADecoder) {
+  if (kSanitized) GTEST_SKIP() << "sanitizers reserve more address space than any limit allows";
+  const auto pool = ObedientPool();
+  ASSERT_NE(pool, nullptr);
+  ExpectError(Order(*pool, "devour"), ObjectErrorCode::kTooLarge, "memory");
+  EXPECT_GT(ProcessOf(*pool), 0);
+}
+
+TEST(DecoderPool, EndsADecoderThatReachesForAnythingElse) {
+  const auto pool = ObedientPool();
+  ASSERT_NE(pool, nullptr);
+  ASSERT_TRUE(pool->layers() & kSystemCalls);
+  for (const char* order :
+       {"socket", "open", "execute", "fork", "kill parent", "write elsewhere", "make code"})
+    ExpectError(Order(*pool, order), ObjectErrorCode::kDecoderCrash,
+                kSanitized ? "denied" : "system call");
+}
+
+TEST(DecoderPool, BelievesNoReplyThatMakesNoSense) {
+  const auto pool = ObedientPool();
+  ASSERT_NE(pool, nullptr);
+  ExpectError(Order(*pool, "forge"), ObjectErrorCode::kDecoderCrash, "none");
+  // What it does believe cannot move a terminal's cursor.
+  ExpectError(Order(*pool, "\x1B[2J"), ObjectErrorCode::kTooManyScans, "\\x1b[2J");
+}
+
+TEST(DecoderPool, MakesRoomForAModelThatTakesMore) {
+  const auto pool = ObedientPool();
+  ASSERT_NE(pool, nullptr);
+  const size_t many = 3U << 20;
+  const auto large = pool->Prepare(FileOf("fill"), {}, many);
+  ASSERT_TRUE(large) << large.error().message;
+  EXPECT_EQ(large->size(), many);
+  EXPECT_EQ(large->front(), large->back());
+}
+
+TEST(DecoderPool, RefusesAnObjectThatHasNoRoom) {
+  const auto pool = ObedientPool();
+  ASSERT_NE(pool, nullptr);
+  const auto result = pool->Prepare(File((1U << 20) + 1), {}, kFloats);
+  ExpectError(result, ObjectErrorCode::kTooLarge, "max-object-bytes");
+}
+
+TEST(DecoderPool, ServesManyThreadsThroughCrashes) {
+  DecoderOptions options = Options(ObedientDecoder());
+  options.processes = 3;
+  const auto pool = StartPool(std::move(options));
+  ASSERT_NE(pool, nullptr);
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 3; ++t)
+    threads.emplace_back([&pool] {
+      for (int i = 0; i < 60; ++i) {
+        const bool crash = i % 20 == 7;
+        EXPECT_EQ(Order(*pool, crash ? "crash" : "fill").has_value(), !crash);
+      }
+    });
+}
+
+TEST(DecoderPool, DecodesHereWithoutADecoder) {
+  for (const auto& command :
+       {std::vector<std::string>{}, {"/nonexistent/decoder"}, {"/bin/false"}}) {
+    const auto pool = StartPool(Options(command));
+    ASSERT_NE(pool, nullptr);
+    EXPECT_EQ(pool->layers(), 0u);
+    ExpectError(Order(*pool, "text"), ObjectErrorCode::kNotAnImage, "first bytes");
+  }
+}
+
+TEST(DecoderPool, RefusesToStartWithoutTheSandboxThatIsRequired) {
+  for (const auto& command :
+       {std::vector<std::string>{}, {"/nonexistent/decoder"}, {"/bin/false"}}) {
+    DecoderOptions options = Options(command);
+    options.required = true;
+    const auto pool = DecoderPool::Start(std::move(options));
+    ASSERT_FALSE(pool);
+    EXPECT_NE(pool.error().message().find("require-sandbox"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace trawl::worker

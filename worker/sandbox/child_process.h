@@ -1,0 +1,59 @@
+#pragma once
+// A decoder process as its worker sees it: started, asked, given up.
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "config/status.h"
+#include "worker/sandbox/slot.h"
+
+namespace trawl::worker {
+
+/// Not thread-safe. The process ends with its owner: its channel closes.
+class ChildProcess {
+ public:
+  using Timeout = std::chrono::milliseconds;
+
+  /// Starts `command` with no environment and no descriptors but the two that they share. It is not
+  /// ready before Greet.
+  static Result<std::unique_ptr<ChildProcess>> Start(const std::vector<std::string>& command,
+                                                     const Setup& setup);
+  ~ChildProcess();
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+
+  /// Waits until it has locked itself in. Returns the layers that hold (lockdown.h).
+  Result<uint32_t> Greet(Timeout timeout);
+
+  /// A picture's tensor. Errors: what decoding gives; timeout, decoder_crash or too_large when the
+  /// process did not survive it: then alive() is false.
+  ObjectResult<std::vector<float>> Ask(std::span<const std::byte> bytes, const ImageLimits& limits,
+                                       const engine::PreprocessSpec& spec, size_t floats,
+                                       Timeout timeout);
+
+  bool alive() const { return pid_ > 0; }
+  size_t input_capacity() { return slot_.input().size(); }
+  pid_t pid() const { return pid_; }
+
+ private:
+  enum class Turn { kAnswered, kEnded, kTimedOut };
+
+  ChildProcess(Slot slot, int channel, pid_t pid)
+      : slot_(std::move(slot)), channel_(channel), pid_(pid) {}
+
+  Turn AwaitAnswer(Timeout timeout);
+  /// Kills it if need be and waits for its end. Returns the status of waitpid, or -1.
+  int Reap();
+  ObjectError EndOf(Turn turn, Timeout timeout);
+
+  Slot slot_;
+  int channel_;
+  pid_t pid_;  // 0 once it has been waited for
+};
+
+}  // namespace trawl::worker

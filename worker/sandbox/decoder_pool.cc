@@ -1,0 +1,152 @@
+#include "worker/sandbox/decoder_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "config/clock.h"
+#include "ops/telemetry/log.h"
+#include "worker/sandbox/lockdown.h"
+
+namespace trawl::worker {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr auto kStartTimeout = std::chrono::milliseconds(10'000);
+// Four channels at 512 × 512. A model that takes more has its decoders started again.
+constexpr size_t kUsualFloats = 1U << 20;
+// A decoder is replaced before what its libraries leak, or what was planted in it, gets old. It is
+// never busy for longer than its processor time, so the limit on that meets only one that hangs
+// while its worker is gone.
+constexpr size_t kPicturesPerProcess = 50'000;
+constexpr seconds kBusyPerProcess{600};
+constexpr int kStartAttempts = 5;
+constexpr auto kStartPause = std::chrono::milliseconds(50);  // doubled after each
+
+/// Pixels, a progressive JPEG's coefficients, the turned copy; and what the libraries need besides.
+size_t DecoderMemory(const ImageLimits& limits) {
+  return static_cast<size_t>(limits.max_pixels) * 16 + (128U << 20);
+}
+
+}  // namespace
+
+DecoderOptions DecoderOptions::From(const Settings& settings, std::vector<std::string> command,
+                                    size_t processes) {
+  DecoderOptions options;
+  if (settings.sandbox != "off") options.command = std::move(command);
+  options.processes = processes;
+  options.limits = ImageLimits::From(settings);
+  options.max_object_bytes = static_cast<size_t>(settings.max_object_bytes);
+  options.timeout = std::chrono::milliseconds(settings.decode_timeout_ms);
+  options.required = settings.require_sandbox;
+  return options;
+}
+
+Result<std::unique_ptr<DecoderPool>> DecoderPool::Start(DecoderOptions options) {
+  std::unique_ptr<DecoderPool> pool(new DecoderPool(std::move(options)));
+  const bool wanted = !pool->options_.command.empty();
+  const Status started = wanted ? pool->StartAll() : Status();
+  const bool required = pool->options_.required;
+  if (required && !wanted)
+    return Error(Code::kFailedPrecondition,
+                 "require-sandbox: pictures would be decoded in this process");
+  if (required && !started.ok()) return Annotate(started, "require-sandbox");
+  const uint32_t layers = pool->layers_;
+  if (required && layers != kAllLayers)
+    return Error(Code::kFailedPrecondition, "require-sandbox: this host gives decoders {}",
+                 PostureText(layers));
+  if (!wanted) {
+    ops::Log(ops::LogLevel::kInfo, "decoding in the worker's own process", {});
+  } else if (!started.ok()) {
+    ops::Log(ops::LogLevel::kWarn, "decoding in the worker's own process: no sandbox here",
+             {{"reason", started.message()}});
+  } else {
+    const bool complete = layers == kAllLayers;
+    ops::Log(complete ? ops::LogLevel::kInfo : ops::LogLevel::kWarn,
+             complete ? "decoders are sandboxed" : "decoders are sandboxed in part",
+             {{"processes", pool->options_.processes}, {"layers", PostureText(layers)}});
+  }
+  return pool;
+}
+
+Status DecoderPool::StartAll() {
+  std::vector<Seat> seats(std::max<size_t>(1, options_.processes));
+  for (Seat& seat : seats) {  // all at once: each takes a while to load its libraries
+    TRAWL_ASSIGN(seat.child, ChildProcess::Start(options_.command, SetupFor(kUsualFloats)));
+  }
+  uint32_t layers = kAllLayers;
+  for (Seat& seat : seats) {
+    TRAWL_ASSIGN(const uint32_t held, seat.child->Greet(kStartTimeout));
+    layers &= held;
+  }
+  layers_ = layers;
+  free_ = std::move(seats);
+  return {};
+}
+
+Setup DecoderPool::SetupFor(size_t floats) const {
+  const auto cpu = kBusyPerProcess + std::chrono::ceil<seconds>(options_.timeout) + seconds(60);
+  return {.object_capacity = options_.max_object_bytes,
+          .input_capacity = std::max(floats, kUsualFloats),
+          .memory_bytes = DecoderMemory(options_.limits),
+          .cpu_seconds = static_cast<uint64_t>(cpu.count())};
+}
+
+Status DecoderPool::Fill(Seat& seat, size_t floats) {
+  const bool old = seat.pictures >= kPicturesPerProcess || seat.busy >= kBusyPerProcess;
+  if (seat.child != nullptr && seat.child->alive() && !old &&
+      seat.child->input_capacity() >= floats)
+    return {};
+  seat = Seat();
+  TRAWL_ASSIGN(auto child, ChildProcess::Start(options_.command, SetupFor(floats)));
+  TRAWL_ASSIGN(const uint32_t held, child->Greet(kStartTimeout));
+  if ((held & layers_) != layers_)
+    return Error(Code::kInternal, "a new decoder has {} only", PostureText(held));
+  seat.child = std::move(child);
+  return {};
+}
+
+ObjectResult<std::vector<float>> DecoderPool::Prepare(std::span<const std::byte> bytes,
+                                                      const engine::PreprocessSpec& spec,
+                                                      size_t floats) {
+  if (layers_ == 0) return PrepareHere(bytes, spec, floats);
+  std::unique_lock lock(mutex_);
+  freed_.wait(lock, [this] { return !free_.empty(); });
+  Seat seat = std::move(free_.back());
+  free_.pop_back();
+  lock.unlock();
+
+  Status ready = Fill(seat, floats);
+  for (int attempt = 1; !ready.ok() && attempt < kStartAttempts; ++attempt) {
+    ops::Log(ops::LogLevel::kWarn, "cannot start a decoder", {{"reason", ready.message()}});
+    SystemClock().SleepFor(kStartPause * (1 << attempt));
+    ready = Fill(seat, floats);
+  }
+  ObjectResult<std::vector<float>> input =
+      tl::unexpected(ObjectError{ObjectErrorCode::kInternal, ready.message()});
+  if (ready.ok()) {
+    const auto began = std::chrono::steady_clock::now();
+    input = seat.child->Ask(bytes, options_.limits, spec, floats, options_.timeout);
+    seat.busy += std::chrono::steady_clock::now() - began;
+    ++seat.pictures;
+    if (!seat.child->alive())
+      ops::Log(ops::LogLevel::kWarn, "a decoder did not survive a picture",
+               {{"code", ToString(input.error().code)}, {"reason", input.error().message}});
+  }
+  lock.lock();
+  free_.push_back(std::move(seat));
+  lock.unlock();
+  freed_.notify_one();
+  return input;
+}
+
+ObjectResult<std::vector<float>> DecoderPool::PrepareHere(std::span<const std::byte> bytes,
+                                                          const engine::PreprocessSpec& spec,
+                                                          size_t floats) const {
+  std::vector<float> input(floats);
+  auto prepared = PrepareImage(bytes, options_.limits, spec, input);
+  if (!prepared) return tl::unexpected(std::move(prepared.error()));
+  return input;
+}
+
+}  // namespace trawl::worker
