@@ -20,8 +20,9 @@ inline constexpr uint32_t kAllLayers = 31;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 /// A sanitizer's runtime reserves terabytes of address space, and makes calls of its own to report
-/// what it found. So in its builds there is no memory limit, the filter lets a few more calls pass,
-/// and what it refuses fails instead of ending the process, which would swallow the report.
+/// what it found. So in its builds there is no limit on memory and descriptors, the filter lets a
+/// few more calls pass, and what it refuses fails instead of ending the process, which would
+/// swallow the report.
 inline constexpr bool kSanitized = true;
 #else
 inline constexpr bool kSanitized = false;

@@ -31,11 +31,25 @@ constexpr long kAllowed[] = {SYS_munmap,    SYS_mremap,      SYS_madvise,       
                              SYS_getpid,    SYS_gettid,      SYS_rt_sigreturn,   SYS_rt_sigprocmask,
                              SYS_getrandom, SYS_sched_yield, SYS_restart_syscall};
 
-// What the sanitizers' runtimes call besides.
-constexpr long kAllowedSanitized[] = {SYS_write,     SYS_sigaltstack,       SYS_rt_sigaction,
-                                      SYS_prctl,     SYS_sched_getaffinity, SYS_getrlimit,
-                                      SYS_getrusage, SYS_clock_nanosleep,   SYS_mprotect,
-                                      SYS_mmap,      SYS_gettimeofday};
+// What the sanitizers' runtimes call besides: reports, and pipes to try whether memory is readable.
+constexpr long kAllowedSanitized[] = {
+    SYS_write,
+    SYS_read,
+    SYS_close,
+    SYS_pipe2,
+    SYS_readlinkat,
+    SYS_sigaltstack,
+    SYS_rt_sigaction,
+    SYS_prctl,
+    SYS_getrlimit,
+    SYS_getrusage,
+    SYS_sched_getaffinity,
+    SYS_clock_nanosleep,
+#ifdef __x86_64__
+    SYS_pipe,
+    SYS_readlink,
+#endif
+};
 
 class Program {
  public:
