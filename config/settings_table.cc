@@ -130,6 +130,9 @@ void AddImages(std::vector<SettingDef>& table) {
 
 void AddWorking(std::vector<SettingDef>& table) {
   const Section section = Section::kWorking;
+  table.push_back(Number("memory", &Settings::memory, section, "bytes", 64 << 20, 1'024 * kGiB,
+                         "What downloads and pictures being decoded may hold together, at most a "
+                         "third of it downloads; models and sessions come on top."));
   table.push_back(Number("sessions", &Settings::sessions, section, "", 0, 1'024,
                          "Inference sessions, each on one thread; 0: one per core."));
   table.push_back(Number("decode-threads", &Settings::decode_threads, section, "", 0, 1'024,

@@ -2,10 +2,16 @@
 
 #include <utility>
 
+#include "worker/image/footprint.h"
+
 namespace trawl::worker {
-std::optional<PreparedImage> Decode(FetchedObject object, DecoderPool& pictures,
-                                    StageTimes& times) {
+
+std::optional<PreparedImage> Decode(FetchedObject object, DecoderPool& pictures, Budget& memory,
+                                    std::stop_token stop, StageTimes& times) {
   if (object.item.cancelled()) return std::nullopt;
+  const size_t bytes = DecodingBytes(object.bytes, pictures.limits());
+  if (!memory.Acquire(bytes, std::move(stop))) return std::nullopt;
+  const Reservation held(memory, bytes);
   const BusyScope busy(times.decode);
   ObjectResult<std::vector<float>> input = pictures.Prepare(
       object.bytes, object.model->package().preprocess, object.model->input_size());

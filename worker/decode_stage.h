@@ -2,16 +2,20 @@
 // From bytes to the model's input.
 
 #include <optional>
+#include <stop_token>
 
 #include "worker/batcher.h"
+#include "worker/budget.h"
 #include "worker/dispatch_stage.h"
 #include "worker/sandbox/decoder_pool.h"
 #include "worker/stage_stats.h"
 
 namespace trawl::worker {
 
-/// Frees the bytes, and the budgets that they hold, whatever happens. None: the object has ended
-/// (as a failure, or dropped). Thread-safe.
-std::optional<PreparedImage> Decode(FetchedObject object, DecoderPool& pictures, StageTimes& times);
+/// Frees the bytes, and the budgets that they hold, whatever happens. Waits until `memory` has what
+/// the picture's header asks for. None: the object has ended (as a failure, or dropped).
+/// Thread-safe.
+std::optional<PreparedImage> Decode(FetchedObject object, DecoderPool& pictures, Budget& memory,
+                                    std::stop_token stop, StageTimes& times);
 
 }  // namespace trawl::worker

@@ -63,7 +63,9 @@ WorkerLimits WorkerLimits::From(const Settings& settings, size_t cores) {
   // Beyond what may be on the wire, a few bodies wait so that a free decoder finds work at once.
   const size_t downloads = setting(settings.downloads_in_flight);
   limits.download_slots = downloads + 4 * limits.decode_threads;
-  limits.download_bytes = setting(settings.download_bytes_in_flight);
+  const size_t memory = setting(settings.memory);
+  limits.download_bytes = std::min(setting(settings.download_bytes_in_flight), memory / 3);
+  limits.decode_bytes = memory - limits.download_bytes;
   // One batch in the making for each session beside the one that it runs.
   limits.prepared_images = 2 * limits.sessions * limits.batch_size;
   // Half of it keeps wire and cores busy while the other half is fetched, finishes or is committed.

@@ -4,15 +4,18 @@
 //   what waits or runs                               at most                          default
 //   objects taken from the log, not yet committed    in_flight_objects + 1 message    512
 //   downloads asked for, up to their decoding        download_slots                   72
-//   bytes of those downloads                         download-bytes-in-flight  (1)    256 MiB
-//   pictures being decoded                           decode_threads × pixels   (2)    2 × 143 MiB
+//   bytes of those downloads                         download_bytes            (1)    256 MiB
+//   pictures being decoded                           decode_bytes              (2)    768 MiB
 //   inputs prepared for the model                    prepared_images × input          32 × 0.6 MiB
 //   inference                                        sessions × (arena + a batch)     2 sessions
 //   models (weights, packed)                         kModels                          4
 //   results not yet committed                        in_flight_objects × about 1 KiB  0.5 MiB
 //
 // (1) An object whose size is not listed counts as kUnlistedBytes until its download ends.
-// (2) max-image-pixels × 3 bytes; a 12-megapixel photo takes 36 MB.
+// (2) Reserved from the header, before a picture has memory; see DecodingBytes. A 12-megapixel
+//     photo counts as 72 MB. One that takes more than all of it is decoded while no other is.
+//
+// Both of them together are --memory.
 
 #include <cstddef>
 #include <cstdint>
@@ -39,6 +42,7 @@ struct WorkerLimits {
   size_t batch_size = 1;
   size_t download_slots = 1;
   size_t download_bytes = 1;
+  size_t decode_bytes = 1;
   size_t prepared_images = 1;
   /// Intake pauses at this many objects and resumes below `resume_objects`.
   size_t in_flight_objects = 1;

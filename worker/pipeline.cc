@@ -13,6 +13,7 @@ Pipeline::Pipeline(const Settings& settings, const WorkerLimits& limits,
                    storage::ObjectStore& objects, DecoderPool& pictures)
     : limits_(limits),
       pictures_(pictures),
+      decode_memory_(limits.decode_bytes),
       budget_{Budget(limits.download_slots), Budget(limits.download_bytes)},
       accepted_(kDispatchQueue),
       fetched_(limits.download_slots),
@@ -44,7 +45,8 @@ void Pipeline::Dispatch() noexcept {
 void Pipeline::DecodeAll() noexcept {
   const std::stop_token stop = abort_.get_token();
   while (std::optional<FetchedObject> object = fetched_.Pop(stop)) {
-    std::optional<PreparedImage> image = Decode(std::move(*object), pictures_, times_);
+    std::optional<PreparedImage> image =
+        Decode(std::move(*object), pictures_, decode_memory_, stop, times_);
     if (image && batcher_.Push(std::move(*image), stop) != PushResult::kOk) return;
   }
 }

@@ -50,6 +50,7 @@ class Pipeline {
   DecoderPool& pictures_;
   StageTimes times_;
   FinishedBatches finished_;
+  Budget decode_memory_;
   DownloadBudget budget_;  // before `fetched_`, whose objects hold shares of it
   BoundedQueue<DispatchOrder> accepted_;
   BoundedQueue<FetchedObject> fetched_;

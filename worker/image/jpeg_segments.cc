@@ -12,6 +12,19 @@ bool HasSegment(int code) {
   return code != 0x00 && code != 0x01 && code != 0xFF && !(code >= 0xD0 && code <= 0xD8);
 }
 
+/// A frame header, of whichever coding: C4, C8 and CC among their codes are tables.
+bool IsFrame(int code) {
+  return code >= 0xC0 && code <= 0xCF && code != 0xC4 && code != 0xC8 && code != 0xCC;
+}
+
+/// None when it is cut.
+std::optional<JpegFrame> FrameIn(int code, Bytes payload) {
+  ByteReader reader(payload);
+  JpegFrame frame{.progressive = code % 4 == 2};
+  if (!reader.Skip(1) || !reader.U16(frame.height) || !reader.U16(frame.width)) return std::nullopt;
+  return frame;
+}
+
 /// The next marker that matters, from `at` on, over whatever lies between (a scan's entropy-coded
 /// data, or rubbish, which libjpeg skips too). `at` is left behind the marker.
 int NextMarker(Bytes bytes, size_t& at) {
@@ -41,6 +54,7 @@ JpegSegments WalkJpeg(Bytes bytes) {
     uint32_t length = 0;  // counts itself
     Bytes payload;
     if (!reader.U16(length) || length < 2 || !reader.Take(length - 2, payload)) break;
+    if (IsFrame(code) && !segments.frame) segments.frame = FrameIn(code, payload);
     if (code == kApp1 && segments.exif.empty() && StartsWith(payload, "Exif\0\0"))
       segments.exif = payload;
     at += reader.position();

@@ -45,6 +45,8 @@ class DecoderPool {
   ObjectResult<std::vector<float>> Prepare(std::span<const std::byte> bytes,
                                            const engine::PreprocessSpec& spec, size_t floats);
 
+  const ImageLimits& limits() const { return options_.limits; }
+
   /// The layers that hold in every decoder (lockdown.h); 0: decoding is done in this process.
   uint32_t layers() const { return layers_; }
 

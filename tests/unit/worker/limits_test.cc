@@ -39,6 +39,17 @@ TEST(WorkerLimits, LetsEnoughIntoFlightToKeepEveryStageBusy) {
   }
 }
 
+TEST(WorkerLimits, SharesOneMemoryBetweenDownloadsAndDecoding) {
+  Settings settings;
+  for (const int64_t memory : {64LL << 20, 1LL << 30, 64LL << 30}) {
+    settings.memory = memory;
+    const WorkerLimits limits = WorkerLimits::From(settings, 2);
+    EXPECT_EQ(limits.download_bytes + limits.decode_bytes, static_cast<size_t>(memory));
+    EXPECT_GE(limits.decode_bytes, static_cast<size_t>(memory) / 2);
+    EXPECT_LE(limits.download_bytes, static_cast<size_t>(settings.download_bytes_in_flight));
+  }
+}
+
 TEST(AvailableCores, IsNoMoreThanTheAffinityMaskAllows) {
   cpu_set_t before;
   ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
