@@ -16,25 +16,55 @@ using Json = nlohmann::json;
 constexpr int kMaxDepth = 8;
 constexpr size_t kMaxJsonValues = 50 * kMaxNodes;
 
-/// Few bytes of text can become a hundred in memory, so what is too deep or too much is dropped
-/// while it is read. Errors: kDataLoss, kResourceExhausted.
+/// Counts values and stops the parser at the first one that is too deep or too many.
+class JsonMeter final : public nlohmann::json_sax<Json> {
+ public:
+  int deepest() const { return deepest_; }
+  size_t values() const { return values_; }
+
+  bool null() override { return Count(); }
+  bool boolean(bool) override { return Count(); }
+  bool number_integer(number_integer_t) override { return Count(); }
+  bool number_unsigned(number_unsigned_t) override { return Count(); }
+  bool number_float(number_float_t, const string_t&) override { return Count(); }
+  bool string(string_t&) override { return Count(); }
+  bool binary(binary_t&) override { return Count(); }
+  bool key(string_t&) override { return Count(); }
+  bool start_object(size_t) override { return Enter(); }
+  bool end_object() override { return Leave(); }
+  bool start_array(size_t) override { return Enter(); }
+  bool end_array() override { return Leave(); }
+  bool parse_error(size_t, const std::string&, const Json::exception&) override { return false; }
+
+ private:
+  bool Count() { return ++values_ <= kMaxJsonValues; }
+  bool Enter() {
+    deepest_ = std::max(deepest_, depth_);
+    return ++depth_ <= kMaxDepth + 1 && Count();
+  }
+  bool Leave() {
+    --depth_;
+    return true;
+  }
+
+  int depth_ = 0, deepest_ = 0;
+  size_t values_ = 0;
+};
+
+/// Few bytes of text can become a hundred in memory, so the text is measured before it is read.
+/// Errors: kDataLoss, kResourceExhausted.
 Result<Json> ParseJson(std::string_view text) {
-  size_t values = 0;
-  int deepest = 0;
-  const auto keep = [&](int depth, Json::parse_event_t, const Json&) {
-    deepest = std::max(deepest, depth);
-    return deepest <= kMaxDepth && ++values <= kMaxJsonValues;
-  };
-  Json json = Json::parse(text, keep, /*allow_exceptions=*/false);
-  if (deepest > kMaxDepth) {
+  JsonMeter meter;
+  const bool whole = Json::sax_parse(text, &meter);
+  if (meter.deepest() > kMaxDepth) {
     return Error(Code::kDataLoss, "the symbol file nests more than {} deep", kMaxDepth);
   }
-  if (values > kMaxJsonValues) {
+  if (meter.values() > kMaxJsonValues) {
     return Error(Code::kResourceExhausted, "more than {} values in the symbol file",
                  kMaxJsonValues);
   }
-  if (json.is_discarded()) return Error(Code::kDataLoss, "the symbol file is not valid JSON");
-  return json;
+  if (!whole) return Error(Code::kDataLoss, "the symbol file is not valid JSON");
+  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
 }
 
 tl::unexpected<Status> BadValue(std::string_view key, std::string_view text, const char* type) {
