@@ -54,6 +54,8 @@ struct HttpReply {
   Wire wire = Wire::kComplete;
   std::string wire_detail;  // for people; empty when kComplete
   int status = 0;           // 0 when none came
+  // False: neither a length nor chunks nor frames say where the body ends, only the connection.
+  bool end_marked = true;
   HttpHeaders headers;
   std::vector<std::byte> body;  // of a status other than 200 its beginning only
 };

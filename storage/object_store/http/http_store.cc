@@ -46,8 +46,9 @@ void HttpStore::Get(GetRequest request, std::stop_token stop, GetCallback done) 
   HttpTask task;
   task.expected_bytes = request.expected_bytes.value_or(0);
   task.stop = std::move(stop);
-  task.prepare = [request =
-                      HttpRequest{url->ToString(), {}, AddressesFor(*url), max_object_bytes_}]()
+  // No byte more than was listed: the rest of another object would be read to throw it away.
+  const uint64_t bytes_max = request.expected_bytes.value_or(max_object_bytes_);
+  task.prepare = [request = HttpRequest{url->ToString(), {}, AddressesFor(*url), bytes_max}]()
       -> ObjectResult<HttpRequest> { return request; };
   task.judge = [this, expected = std::move(expected)](const HttpReply& reply) {
     Verdict verdict = JudgeObject(reply, {}, expected);

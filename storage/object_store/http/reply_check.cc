@@ -109,6 +109,36 @@ std::optional<Verdict> JudgeLength(const HttpReply& reply, const ObjectExpectati
   return Fail(ObjectErrorCode::kChanged, message);
 }
 
+// `tag`: what the bytes' MD5 has to be, if it is one.
+std::optional<Verdict> JudgeMd5(const HttpReply& reply, std::string_view tag,
+                                const ObjectExpectation& expected) {
+  const std::string md5 = Md5Hex(reply.body);
+  if (md5.empty() || md5 == tag) return std::nullopt;
+  return Retry(
+      ObjectErrorCode::kChecksumMismatch,
+      fmt::format("{}: the MD5 of the bytes is {}, the ETag says {}", expected.subject, md5, tag));
+}
+
+// Last, when nothing else spoke against the bytes: does anything speak for them?
+Verdict JudgeIdentity(const HttpReply& reply, const ObjectExpectation& expected) {
+  const std::string_view etag = reply.headers.ETag();
+  if (!expected.etag.empty() && !etag.empty() && etag != expected.etag)
+    return Fail(ObjectErrorCode::kChanged,
+                fmt::format("{}: its ETag is '{}', '{}' was listed", expected.subject,
+                            Printable(etag, 80), Printable(expected.etag, 80)));
+  const std::string_view known = etag.empty() ? std::string_view(expected.etag) : etag;
+  if (expected.etag_may_be_md5 && IsMd5(known) && !IsEncryptedWithKey(reply.headers))
+    return JudgeMd5(reply, known, expected).value_or(Verdict());
+  if (!expected.etag.empty() && etag.empty())
+    return Fail(ObjectErrorCode::kHttpError,
+                fmt::format("{}: it came without an ETag, '{}' was listed", expected.subject,
+                            Printable(expected.etag, 80)));
+  if (!reply.end_marked && !expected.size_bytes)
+    return Fail(ObjectErrorCode::kHttpError,
+                expected.subject + ": nothing says how long it is, so it may have been cut");
+  return {};
+}
+
 }  // namespace
 
 Verdict JudgeStatus(const HttpReply& reply, const ServerFault& fault, const std::string& subject) {
@@ -143,6 +173,11 @@ Verdict JudgeStatus(const HttpReply& reply, const ServerFault& fault, const std:
 
 Verdict JudgeObject(const HttpReply& reply, const ServerFault& fault,
                     const ObjectExpectation& expected) {
+  // No more is taken in than was listed, so what lies beyond is not counted.
+  if (reply.wire == Wire::kTooLarge && expected.size_bytes)
+    return Fail(ObjectErrorCode::kChanged,
+                fmt::format("{}: {} came, {} were listed", expected.subject, reply.wire_detail,
+                            *expected.size_bytes));
   if (reply.wire != Wire::kComplete || reply.status != 200)
     return JudgeStatus(reply, fault, expected.subject);
   // "aws-chunked" describes how an object was uploaded; S3 keeps the word, and serves plain bytes.
@@ -152,19 +187,7 @@ Verdict JudgeObject(const HttpReply& reply, const ServerFault& fault,
                 fmt::format("{}: Content-Encoding '{}', which was not asked for", expected.subject,
                             Printable(encoding, 40)));
   if (auto verdict = JudgeLength(reply, expected)) return *verdict;
-  const std::string_view etag = reply.headers.ETag();
-  if (!expected.etag.empty() && !etag.empty() && etag != expected.etag)
-    return Fail(ObjectErrorCode::kChanged,
-                fmt::format("{}: its ETag is '{}', '{}' was listed", expected.subject,
-                            Printable(etag, 80), Printable(expected.etag, 80)));
-  if (expected.etag_may_be_md5 && IsMd5(etag) && !IsEncryptedWithKey(reply.headers)) {
-    const std::string md5 = Md5Hex(reply.body);
-    if (!md5.empty() && md5 != etag)
-      return Retry(ObjectErrorCode::kChecksumMismatch,
-                   fmt::format("{}: the MD5 of the bytes is {}, the ETag says {}", expected.subject,
-                               md5, etag));
-  }
-  return {};
+  return JudgeIdentity(reply, expected);
 }
 
 }  // namespace trawl::storage

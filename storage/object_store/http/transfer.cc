@@ -205,9 +205,12 @@ uint64_t Transfer::BodyBytes() const {
 }
 
 HttpReply Transfer::Finish(int result) {
-  long status = 0;
+  long status = 0, version = 0;
   curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(easy_, CURLINFO_HTTP_VERSION, &version);
   reply_.status = static_cast<int>(status);
+  reply_.end_marked = version >= CURL_HTTP_VERSION_2_0 || reply_.headers.ContentLength() ||
+                      !reply_.headers.Find("transfer-encoding").empty();
   const auto code = static_cast<CURLcode>(result);
   reply_.wire = body_cut_ ? Wire::kComplete : WireOf(code, !reply_.body.empty());
   if (reply_.wire != Wire::kComplete) reply_.wire_detail = curl_easy_strerror(code);

@@ -210,8 +210,9 @@ void S3Store::Get(GetRequest request, std::stop_token stop, GetCallback done) {
   HttpTask task;
   task.expected_bytes = request.expected_bytes.value_or(0);
   task.stop = std::move(stop);
-  task.prepare = [this, location, etag = request.etag] {
-    ObjectResult<HttpRequest> signed_request = Sign(location, {}, max_object_bytes_);
+  const uint64_t bytes_max = request.expected_bytes.value_or(max_object_bytes_);
+  task.prepare = [this, location, bytes_max, etag = request.etag] {
+    ObjectResult<HttpRequest> signed_request = Sign(location, {}, bytes_max);
     if (signed_request && IsHeaderSafe(etag))
       signed_request->headers.push_back("If-Match: \"" + etag + "\"");
     return signed_request;

@@ -96,6 +96,17 @@ TEST_F(HttpClientTest, ABodyWithoutLengthIsTruncatedWhenTheListingSaysMore) {
   EXPECT_EQ(CodeOf(Run("/k", {.listed_bytes = 4})), "changed");
 }
 
+TEST_F(HttpClientTest, ABodyThatNothingMeasuresIsNoObjectHoweverItEnds) {
+  server_.Play("/close", {{Send("HTTP/1.1 200 OK\r\n\r\nhello"), Close()}});
+  server_.Play("/old", {{Send("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"), Close()}});
+  server_.Play("/chunks",
+               {{Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+                      "0\r\n\r\n")}});
+  EXPECT_EQ(CodeOf(Run("/close")), "http_error");
+  EXPECT_EQ(CodeOf(Run("/old")), "ok");
+  EXPECT_EQ(CodeOf(Run("/chunks")), "ok");
+}
+
 TEST_F(HttpClientTest, AnotherLengthThanListedIsChangedAfterOneRequest) {
   server_.Play("/k", {{Reply(200, "hello")}});
   EXPECT_EQ(CodeOf(Run("/k", {.listed_bytes = 6})), "changed");

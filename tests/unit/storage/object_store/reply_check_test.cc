@@ -71,6 +71,31 @@ TEST(JudgeObject, ComparesTheETagAndTheMd5ThatItIs) {
   EXPECT_EQ(Judge(multipart, Expect(5, other_md5 + "-2")), "accept");
 }
 
+TEST(JudgeObject, WithoutTheListedETagOnlyTheBytesMd5SpeaksForThem) {
+  EXPECT_EQ(Judge(Hello(), Expect(5, kMd5OfHello)), "accept");
+  EXPECT_EQ(Judge(Hello(), Expect(5, "00000000000000000000000000000000")),
+            "retry checksum_mismatch");
+  EXPECT_EQ(Judge(Hello(), Expect(5, "v1")), "fail http_error");
+  EXPECT_EQ(Judge(Hello(), Expect(5, kMd5OfHello, /*md5=*/false)), "fail http_error");
+}
+
+TEST(JudgeObject, ABodyThatOnlyTheConnectionEndsNeedsAListedLengthOrADigest) {
+  HttpReply reply = Hello();
+  reply.headers.Clear();
+  reply.end_marked = false;
+  EXPECT_EQ(Judge(reply, Expect({}, "")), "fail http_error");
+  EXPECT_EQ(Judge(reply, Expect(5, "")), "accept");
+  EXPECT_EQ(Judge(reply, Expect({}, kMd5OfHello)), "accept");
+}
+
+TEST(JudgeObject, MoreThanWasListedIsAnotherObject) {
+  HttpReply reply;
+  reply.status = 200;
+  reply.wire = Wire::kTooLarge;
+  EXPECT_EQ(Judge(reply, Expect(5, "")), "fail changed");
+  EXPECT_EQ(Judge(reply, Expect({}, "")), "fail too_large");
+}
+
 TEST(JudgeObject, RefusesEncodingsThatWereNotAskedFor) {
   HttpReply reply = Hello();
   reply.headers.Add("Content-Encoding: gzip");

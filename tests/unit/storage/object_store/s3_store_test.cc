@@ -133,7 +133,7 @@ TEST_F(S3StoreTest, AnonymousRequestsAreNotSigned) {
 }
 
 TEST_F(S3StoreTest, SignedRequestsCarryTheHeadersThatServersRequireAndNoSecret) {
-  server_.Play("/b/k", {{Reply(200, "hello")}});
+  server_.Play("/b/k", {{Reply(200, "hello", "ETag: \"abc\"\r\n")}});
   ASSERT_TRUE(Fetch(Open(), {"s3://b/k", {}, "abc"}));
   const std::string head = server_.Heads().at(0);
   for (const char* part : {"authorization: AWS4-HMAC-SHA256 Credential=AKID/",
@@ -183,6 +183,36 @@ TEST_F(S3StoreTest, CorruptBytesAreFoundByTheETagAndFetchedAgain) {
   ASSERT_TRUE(result);
   EXPECT_EQ(Text(result->bytes), "hello");
   EXPECT_EQ(result->attempts, 2);
+}
+
+TEST_F(S3StoreTest, OnlyTheListedBytesAreAResultWhateverElseComesWith200) {
+  const std::string ok = "HTTP/1.1 200 OK\r\n", chunked = ok + "Transfer-Encoding: chunked\r\n\r\n";
+  const std::string etag = "ETag: \"5d41402abc4b2a76b9719d911017c592\"\r\n";  // of "hello"
+  const std::map<std::string, std::pair<Script, std::string>> replies = {
+      {"/b/short", {{Send(ok + "Content-Length: 5\r\n\r\nhel"), Close()}, "truncated"}},
+      {"/b/reset", {{Send(ok + "Content-Length: 5\r\n\r\nhel"), Reset()}, "truncated"}},
+      {"/b/chunk-cut", {{Send(chunked + "5\r\nhel"), Close()}, "truncated"}},
+      {"/b/chunks-cut", {{Send(chunked + "3\r\nhel\r\n"), Close()}, "truncated"}},
+      {"/b/closed", {{Send(ok + "\r\nhel"), Close()}, "truncated"}},
+      {"/b/longer", {{Reply(200, "hello, world")}, "changed"}},
+      {"/b/endless", {{Send(chunked), SendForever("5\r\nhello\r\n")}, "changed"}},
+      {"/b/empty", {{Reply(200, "")}, "changed"}},
+      {"/b/html", {{Reply(200, "<html>", "Content-Type: text/html\r\n")}, "changed"}},
+      {"/b/html-of-its-length", {{Reply(200, "<htm>")}, "checksum_mismatch"}},
+      {"/b/another-etag", {{Reply(200, "hello", "ETag: \"v2\"\r\n")}, "changed"}},
+      {"/b/flipped", {{Reply(200, "hellO", etag)}, "checksum_mismatch"}},
+      {"/b/range", {{Reply(206, "hello", etag)}, "http_error"}},
+      {"/b/gzip", {{Reply(200, "hello", etag + "Content-Encoding: gzip\r\n")}, "http_error"}},
+      {"/b/whole", {{Reply(200, "hello", etag)}, "hello"}},
+  };
+  S3Store& store = Open();
+  for (const auto& [path, reply] : replies) {
+    server_.Play(path, {reply.first});
+    const auto result = Fetch(store, {"s3:/" + path, 5, "5d41402abc4b2a76b9719d911017c592"});
+    EXPECT_EQ(result ? Text(result->bytes) : std::string(ToString(result.error().code)),
+              reply.second)
+        << path;
+  }
 }
 
 TEST_F(S3StoreTest, AListedSizeOverTheLimitIsNotEvenAskedFor) {
