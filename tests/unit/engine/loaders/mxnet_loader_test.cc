@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 
 #include "engine/compiled_graph.h"
 #include "engine/loaders/loaders.h"
@@ -52,7 +53,7 @@ std::vector<float> Ramp(size_t count) {
 }
 
 /// The value with this op in the graph of `symbol`.
-const Node& FindOp(const Graph& graph, const std::string& op) {
+const Node& FindOp(const Graph& graph, std::string_view op) {
   const auto found = std::ranges::find(graph.nodes(), op, &Node::op);
   CHECK(found != graph.nodes().end());
   return *found;
