@@ -35,7 +35,8 @@ const Registry& Kernels() {
                              BlockedDepthwiseKernels(),
                              BlockedPoolKernels(),
                              BlockedElementwiseKernels(),
-                             BlockedConcatKernels()}) {
+                             BlockedConcatKernels(),
+                             BlockedMovementKernels()}) {
       for (const KernelDef& def : table) kernels[def.op].push_back(&def);
     }
     for (auto& [op, defs] : kernels) {

@@ -34,5 +34,6 @@ std::span<const KernelDef> BlockedDepthwiseKernels();
 std::span<const KernelDef> BlockedPoolKernels();
 std::span<const KernelDef> BlockedElementwiseKernels();
 std::span<const KernelDef> BlockedConcatKernels();
+std::span<const KernelDef> BlockedMovementKernels();
 
 }  // namespace trawl::engine
