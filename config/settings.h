@@ -44,6 +44,7 @@ struct Settings {
   int64_t connect_timeout_ms = 3'000;
   int64_t first_byte_timeout_ms = 10'000;
   int64_t download_timeout_ms = 60'000;
+  int64_t outage_patience_ms = 24 * 3'600'000LL;
   std::vector<std::string> allow_root;    // local folders that a worker may read
   std::vector<std::string> allow_bucket;  // empty: any bucket of the configured endpoint
 

@@ -95,6 +95,11 @@ void AddObjects(std::vector<SettingDef>& table) {
                          1, kDayMs, "Limit for the first byte of an answer."));
   table.push_back(Number("download-timeout-ms", &Settings::download_timeout_ms, section, "ms", 1,
                          kDayMs, "Limit for one attempt as a whole."));
+  table.push_back(Number("outage-patience-ms", &Settings::outage_patience_ms, section, "ms", 0,
+                         30 * kDayMs,
+                         "How long objects wait for a store that serves nobody (an outage, "
+                         "throttling, refused credentials) before they are failures; plain HTTP: "
+                         "at most 10 minutes."));
   table.push_back(
       List("allow-root", &Settings::allow_root, section,
            "Local folder that a worker may read images and models from, or an http(s):// base on "

@@ -38,6 +38,19 @@ struct GetRequest {
   std::string etag;                        // as listed: another one is kChanged
 };
 
+/// Since the store was opened.
+struct DownloadCounts {
+  uint64_t requests = 0;   // all of them, listings too
+  uint64_t retries = 0;    // beyond an object's first
+  uint64_t throttled = 0;  // answers that asked to slow down; no errors
+  uint64_t hedges = 0;     // second requests for late ones
+  uint64_t hedges_won = 0;
+  uint64_t outages = 0;          // times that an endpoint served nobody
+  uint64_t paused_now = 0;       // endpoints that serve nobody
+  uint64_t in_flight = 0;        // requests on the wire
+  uint64_t in_flight_limit = 0;  // what adaptation allows, summed over endpoints
+};
+
 /// Called once per Get, on a thread of the store's; must not block.
 using GetCallback = std::function<void(ObjectResult<Download>)>;
 
@@ -53,10 +66,13 @@ class ObjectStore {
   virtual Result<ListPage> List(const std::string& source, const std::string& prefix,
                                 const std::string& start_after, int max_keys) = 0;
 
-  /// Starts a download with the retries that the settings allow. After `stop` it ends early with
-  /// kInternal "cancelled". At most settings.downloads_in_flight run at once; the others wait in
-  /// order.
+  /// Starts a download with the retries that the settings allow; while its store serves nobody it
+  /// waits, at most settings.outage_patience_ms. After `stop` it ends early with kInternal
+  /// "cancelled". At most settings.downloads_in_flight run at once; the others wait in order.
   virtual void Get(GetRequest request, std::stop_token stop, GetCallback done) = 0;
+
+  /// All zero for a store that sends no requests.
+  virtual DownloadCounts Counts() const { return {}; }
 };
 
 /// The store for every scheme, as the settings and the environment (credentials) say. Checks that

@@ -46,6 +46,8 @@ class SchemeStore final : public ObjectStore {
            std::move(done));
   }
 
+  DownloadCounts Counts() const override { return client_->Counts(); }
+
  private:
   ObjectStore* For(std::string_view uri) {
     if (uri.starts_with("s3://")) return &s3_;

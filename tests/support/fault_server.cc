@@ -127,6 +127,11 @@ void FaultServer::Play(const std::string& path, std::vector<Script> scripts) {
   scripts_[path] = std::move(scripts);
 }
 
+void FaultServer::PlayForAll(std::optional<Script> script) {
+  const std::lock_guard lock(mutex_);
+  for_all_ = std::move(script);
+}
+
 std::string FaultServer::Url(const std::string& path) const {
   return "http://127.0.0.1:" + std::to_string(port_) + path;
 }
@@ -176,6 +181,7 @@ Script FaultServer::NextScript(const std::string& head) {
   const std::lock_guard lock(mutex_);
   heads_.push_back(head);
   const auto request = static_cast<size_t>(requests_[path]++);
+  if (for_all_) return *for_all_;
   const auto it = scripts_.find(path);
   if (it == scripts_.end()) return {Reply(404, "nothing here")};
   return it->second[std::min(request, it->second.size() - 1)];

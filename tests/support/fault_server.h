@@ -6,6 +6,7 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -50,6 +51,9 @@ class FaultServer {
   /// last one is played again and again. A path without scripts answers 404.
   void Play(const std::string& path, std::vector<Script> scripts);
 
+  /// Every request plays this one from now on, whatever its path; none: as before.
+  void PlayForAll(std::optional<Script> script);
+
   int port() const { return port_; }
   std::string Url(const std::string& path = "") const;
   int RequestsFor(const std::string& path) const;
@@ -69,6 +73,7 @@ class FaultServer {
 
   mutable std::mutex mutex_;  // guards what follows, up to the acceptor
   std::map<std::string, std::vector<Script>> scripts_;
+  std::optional<Script> for_all_;
   std::map<std::string, int> requests_;
   std::vector<std::string> heads_;
   std::vector<int> sockets_;  // open ones, to shut down at the end

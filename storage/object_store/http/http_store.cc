@@ -6,11 +6,19 @@
 #include "storage/object_store/http/reply_check.h"
 
 namespace trawl::storage {
+namespace {
+
+// A manifest may name hosts that are nobody's here: one that went away must not hold a job up for
+// as long as the operator's own store may.
+constexpr std::chrono::milliseconds kPatienceMax = std::chrono::minutes(10);
+
+}  // namespace
 
 HttpStore::HttpStore(const Settings& settings, HttpClient& client)
     : client_(client),
       max_object_bytes_(static_cast<uint64_t>(settings.max_object_bytes)),
-      trusts_everyone_(settings.brokers.empty()) {
+      trusts_everyone_(settings.brokers.empty()),
+      patience_(std::min(kPatienceMax, std::chrono::milliseconds(settings.outage_patience_ms))) {
   for (const std::string& root : settings.allow_root)
     if (auto base = ParseHttpUrl(root)) allowed_bases_.push_back(std::move(*base));
 }
@@ -49,13 +57,15 @@ void HttpStore::Get(GetRequest request, std::stop_token stop, GetCallback done) 
   // No byte more than was listed: the rest of another object would be read to throw it away.
   const uint64_t bytes_max = request.expected_bytes.value_or(max_object_bytes_);
   task.prepare = [request = HttpRequest{url->ToString(), {}, AddressesFor(*url), bytes_max}]()
-      -> ObjectResult<HttpRequest> { return request; };
+      -> tl::expected<HttpRequest, Verdict> { return request; };
   task.judge = [this, expected = std::move(expected)](const HttpReply& reply) {
     Verdict verdict = JudgeObject(reply, {}, expected);
     if (reply.wire == Wire::kRefusedAddress && !trusts_everyone_)
       verdict.error.message += " (only below a URL that --allow-root names)";
     return verdict;
   };
+  task.endpoint = url->scheme + "://" + url->authority;
+  task.patience = patience_;
   task.done = DeliverTo(std::move(done));
   client_.Submit(std::move(task));
 }

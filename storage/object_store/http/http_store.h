@@ -1,6 +1,7 @@
 #pragma once
 // Objects below a plain http(s):// base. It cannot be listed: the keys come from a manifest.
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ class HttpStore final : public ObjectStore {
   HttpClient& client_;
   const uint64_t max_object_bytes_;
   const bool trusts_everyone_;  // embedded log
+  const std::chrono::milliseconds patience_;
   std::vector<HttpUrl> allowed_bases_;
 };
 

@@ -11,8 +11,8 @@ std::function<void(HttpOutcome)> DeliverTo(GetCallback done) {
 
 void Refuse(HttpClient& client, ObjectError error, GetCallback done) {
   HttpTask task;
-  task.prepare = [error = std::move(error)]() -> ObjectResult<HttpRequest> {
-    return tl::unexpected(error);
+  task.prepare = [error = std::move(error)]() -> tl::expected<HttpRequest, Verdict> {
+    return tl::unexpected(Verdict{Route::kFail, error, {}});
   };
   task.done = DeliverTo(std::move(done));
   task.skips_queue = true;

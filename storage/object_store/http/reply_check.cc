@@ -22,6 +22,10 @@ Verdict Retry(ObjectErrorCode code, std::string message) {
   return {Route::kRetry, {code, std::move(message)}, {}};
 }
 
+Verdict Damaged(ObjectErrorCode code, std::string message) {
+  return {Route::kDamaged, {code, std::move(message)}, {}};
+}
+
 Verdict JudgeWire(const HttpReply& reply, const std::string& subject) {
   const std::string message = subject + ": " + reply.wire_detail;
   switch (reply.wire) {
@@ -36,8 +40,9 @@ Verdict JudgeWire(const HttpReply& reply, const std::string& subject) {
       return Fail(ObjectErrorCode::kTooLarge, message);
     case Wire::kRefusedAddress:
       return Fail(ObjectErrorCode::kForbidden, message);
-    case Wire::kComplete:
     case Wire::kUntrusted:
+      return {Route::kLockedOut, {ObjectErrorCode::kHttpError, message}, {}};
+    case Wire::kComplete:
     case Wire::kMalformed:
       break;
   }
@@ -72,6 +77,20 @@ bool IsThrottle(int status, const ServerFault& fault) {
          fault.code == "RequestLimitExceeded" || fault.code == "ThrottlingException";
 }
 
+// What S3 answers to everybody with these credentials or this clock, or in this region.
+std::optional<ObjectErrorCode> LocksEverybodyOut(const ServerFault& fault) {
+  constexpr std::string_view kCredentials[] = {
+      "AccountProblem",       "ExpiredToken",          "InvalidAccessKeyId",
+      "InvalidSecurity",      "InvalidToken",          "NotSignedUp",
+      "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired"};
+  if (std::find(std::begin(kCredentials), std::end(kCredentials), fault.code) !=
+      std::end(kCredentials))
+    return ObjectErrorCode::kForbidden;
+  if (fault.code == "AuthorizationHeaderMalformed" || fault.code == "PermanentRedirect")
+    return ObjectErrorCode::kHttpError;
+  return std::nullopt;
+}
+
 std::string Md5Hex(const std::vector<std::byte>& bytes) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;
@@ -97,15 +116,15 @@ std::optional<Verdict> JudgeLength(const HttpReply& reply, const ObjectExpectati
   const uint64_t received = reply.body.size();
   const std::optional<uint64_t> announced = reply.headers.ContentLength();
   if (announced && received != *announced)
-    return Retry(ObjectErrorCode::kTruncated,
-                 fmt::format("{}: {} of {} bytes came", expected.subject, received, *announced));
+    return Damaged(ObjectErrorCode::kTruncated,
+                   fmt::format("{}: {} of {} bytes came", expected.subject, received, *announced));
   if (!expected.size_bytes || received == *expected.size_bytes) return std::nullopt;
   const std::string message = fmt::format("{}: {} bytes came, {} were listed", expected.subject,
                                           received, *expected.size_bytes);
   // Without an announced length a body that is too short looks the same whether it was cut or
   // replaced.
   if (!announced && received < *expected.size_bytes)
-    return Retry(ObjectErrorCode::kTruncated, message);
+    return Damaged(ObjectErrorCode::kTruncated, message);
   return Fail(ObjectErrorCode::kChanged, message);
 }
 
@@ -114,7 +133,7 @@ std::optional<Verdict> JudgeMd5(const HttpReply& reply, std::string_view tag,
                                 const ObjectExpectation& expected) {
   const std::string md5 = Md5Hex(reply.body);
   if (md5.empty() || md5 == tag) return std::nullopt;
-  return Retry(
+  return Damaged(
       ObjectErrorCode::kChecksumMismatch,
       fmt::format("{}: the MD5 of the bytes is {}, the ETag says {}", expected.subject, md5, tag));
 }
@@ -149,15 +168,17 @@ Verdict JudgeStatus(const HttpReply& reply, const ServerFault& fault, const std:
     return {Route::kThrottled,
             {ObjectErrorCode::kThrottled, std::move(message)},
             RetryAfter(reply.headers)};
+  if (const auto code = LocksEverybodyOut(fault))
+    return {Route::kLockedOut, {*code, std::move(message)}, {}};
   switch (reply.status) {
+    case 401:
+    case 403:
+      return {Route::kRefused, {ObjectErrorCode::kForbidden, std::move(message)}, {}};
     case 408:
     case 500:
     case 502:
     case 504:
       return Retry(ObjectErrorCode::kHttpError, std::move(message));
-    case 401:
-    case 403:
-      return Fail(ObjectErrorCode::kForbidden, std::move(message));
     case 404:
     case 410:
       return Fail(ObjectErrorCode::kNotFound, std::move(message));

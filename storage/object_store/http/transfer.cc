@@ -199,6 +199,12 @@ std::string Transfer::Stalled(Time now) {
   return fmt::format("only {} bytes in {} ms", came, window.count());
 }
 
+std::chrono::microseconds Transfer::FirstByteTook() const {
+  curl_off_t took_us = 0;
+  curl_easy_getinfo(easy_, CURLINFO_STARTTRANSFER_TIME_T, &took_us);
+  return std::chrono::microseconds(took_us);
+}
+
 uint64_t Transfer::BodyBytes() const {
   const uint64_t announced = reply_.headers.ContentLength().value_or(0);
   return std::max<uint64_t>(reply_.body.size(), std::min(announced, request_.max_body_bytes));

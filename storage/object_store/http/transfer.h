@@ -40,6 +40,10 @@ class Transfer {
   /// Why it must end now, or "": no first byte in time, or a body that drips. Call a few times a
   /// second.
   std::string Stalled(Time now);
+  /// Whether an answer has begun.
+  bool answered() const { return got_header_; }
+  /// From its start to the first byte of the answer, as curl measured it; after it is done.
+  std::chrono::microseconds FirstByteTook() const;
   /// The larger of what came and what was announced.
   uint64_t BodyBytes() const;
   /// After curl is done with it; `result` is its CURLcode.

@@ -12,11 +12,19 @@ namespace trawl::storage {
 
 enum class Route {
   kAccept,
-  kRetry,      // a transient fault: soon
+  kRetry,      // a transient fault of server or network: soon
+  kDamaged,    // an answer, but not these bytes: soon, and the server is not to blame
   kThrottled,  // the store asks to slow down: later, or when it says
   kCorrected,  // the judge mended the cause (a wrong clock): at once, but only once
-  kFail,
+  kRefused,    // not this object, as far as this answer tells
+  kLockedOut,  // nothing here: credentials, region or certificate are wrong
+  kFail,       // an answer, and the object's own fault
 };
+
+/// True when another attempt may do better although nobody did anything about it.
+constexpr bool IsPassing(Route route) {
+  return route == Route::kRetry || route == Route::kDamaged || route == Route::kThrottled;
+}
 
 struct Verdict {
   Route route = Route::kAccept;

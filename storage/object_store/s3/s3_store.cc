@@ -83,7 +83,8 @@ S3Store::S3Store(const Settings& settings, S3Endpoint endpoint,
       credentials_(std::move(credentials)),
       max_object_bytes_(static_cast<uint64_t>(settings.max_object_bytes)),
       allowed_buckets_(settings.allow_bucket),
-      anonymous_(settings.anonymous) {}
+      anonymous_(settings.anonymous),
+      patience_(settings.outage_patience_ms) {}
 
 Status S3Store::CheckBucket(const std::string& bucket) const {
   if (allowed_buckets_.empty() ||
@@ -92,15 +93,15 @@ Status S3Store::CheckBucket(const std::string& bucket) const {
   return Error(Code::kPermissionDenied, "bucket '{}' is none that --allow-bucket names", bucket);
 }
 
-ObjectResult<HttpRequest> S3Store::Sign(const S3Location& location, const Query& query,
-                                        uint64_t body_bytes) {
+tl::expected<HttpRequest, Verdict> S3Store::Sign(const S3Location& location, const Query& query,
+                                                 uint64_t body_bytes) {
   HttpRequest request{location.url, {}, endpoint_.addresses, body_bytes};
   if (!query.empty()) request.url += "?" + CanonicalQuery(query);
   if (anonymous_) return request;
   const Result<Credentials> credentials = credentials_->Get();
   if (!credentials)
-    return tl::unexpected(
-        ObjectError{ObjectErrorCode::kForbidden, credentials.error().message(), 1});
+    return tl::unexpected(Verdict{
+        Route::kLockedOut, {ObjectErrorCode::kForbidden, credentials.error().message()}, {}});
   SignedRequest to_sign;
   to_sign.path = location.path;
   to_sign.query = query;
@@ -145,7 +146,7 @@ Result<S3ListPage> S3Store::FetchPage(const PageRequest& page) {
     const ServerFault fault = ParseFault(reply);
     Verdict verdict = JudgeStatus(reply, fault, subject);
     if (verdict.route == Route::kAccept) verdict = JudgePage(reply, subject, after, answer->page);
-    answer->worth_retrying = verdict.route != Route::kFail;
+    answer->worth_retrying = IsPassing(verdict.route);
     return Mend(std::move(verdict), reply, fault);
   };
   task.done = [answer](HttpOutcome outcome) {
@@ -212,7 +213,7 @@ void S3Store::Get(GetRequest request, std::stop_token stop, GetCallback done) {
   task.stop = std::move(stop);
   const uint64_t bytes_max = request.expected_bytes.value_or(max_object_bytes_);
   task.prepare = [this, location, bytes_max, etag = request.etag] {
-    ObjectResult<HttpRequest> signed_request = Sign(location, {}, bytes_max);
+    auto signed_request = Sign(location, {}, bytes_max);
     if (signed_request && IsHeaderSafe(etag))
       signed_request->headers.push_back("If-Match: \"" + etag + "\"");
     return signed_request;
@@ -225,6 +226,9 @@ void S3Store::Get(GetRequest request, std::stop_token stop, GetCallback done) {
     const ServerFault fault = ParseFault(reply);
     return Mend(JudgeObject(reply, fault, expected), reply, fault);
   };
+  task.endpoint = Locate(endpoint_, uri->bucket, "").url;
+  task.patience = patience_;
+  task.trusted = true;
   task.done = DeliverTo(std::move(done));
   client_.Submit(std::move(task));
 }

@@ -3,6 +3,7 @@
 // Signature Version 4.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -41,8 +42,8 @@ class S3Store final : public ObjectStore {
   };
 
   Status CheckBucket(const std::string& bucket) const;
-  ObjectResult<HttpRequest> Sign(const S3Location& location, const Query& query,
-                                 uint64_t body_bytes);
+  tl::expected<HttpRequest, Verdict> Sign(const S3Location& location, const Query& query,
+                                          uint64_t body_bytes);
   Verdict Mend(Verdict verdict, const HttpReply& reply, const ServerFault& fault);
   Result<S3ListPage> FetchPage(const PageRequest& page);
 
@@ -52,6 +53,7 @@ class S3Store final : public ObjectStore {
   const uint64_t max_object_bytes_;
   const std::vector<std::string> allowed_buckets_;
   const bool anonymous_;
+  const std::chrono::milliseconds patience_;
   // Server time minus ours, learnt from a refusal. Written by the client's loop, read by it as
   // well; atomic because a store may be given a client that others share.
   std::atomic<int64_t> clock_offset_ms_ = 0;

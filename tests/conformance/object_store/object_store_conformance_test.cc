@@ -313,7 +313,9 @@ TEST_P(S3Conformance, EveryCharacterUpToU00FFIsSignedAndListedRight) {
 TEST_P(S3Conformance, AWrongSecretIsForbiddenAndSaysWhy) {
   Put("k", "hello");
   setenv("TRAWL_S3_SECRET_KEY", "wrong", 1);
-  Open(place_->StoreSettings());
+  Settings settings = place_->StoreSettings();
+  settings.outage_patience_ms = 0;  // to be told at once
+  Open(settings);
   const auto result = Fetch(*store_, Request("k"));
   ASSERT_FALSE(result);
   EXPECT_EQ(result.error().code, ObjectErrorCode::kForbidden);

@@ -46,7 +46,7 @@ class HttpClientTest : public ::testing::Test {
                                         const Options& options) {
     auto promise = std::make_shared<std::promise<HttpOutcome>>();
     HttpTask task;
-    task.prepare = [url, options]() -> ObjectResult<HttpRequest> {
+    task.prepare = [url, options]() -> tl::expected<HttpRequest, Verdict> {
       return HttpRequest{url, {"X-Test: 1"}, options.addresses, options.max_bytes};
     };
     task.judge = [url, listed = options.listed_bytes](const HttpReply& reply) {
@@ -281,8 +281,9 @@ TEST_F(HttpClientTest, APooledConnectionDoesNotWidenAPolicy) {
 TEST_F(HttpClientTest, AnErrorInPreparingEndsTheTaskWithoutARequest) {
   std::promise<HttpOutcome> promise;
   HttpTask task;
-  task.prepare = []() -> ObjectResult<HttpRequest> {
-    return tl::unexpected(ObjectError{ObjectErrorCode::kForbidden, "no credentials", 1});
+  task.prepare = []() -> tl::expected<HttpRequest, Verdict> {
+    return tl::unexpected(
+        Verdict{Route::kLockedOut, {ObjectErrorCode::kForbidden, "no credentials", 1}, {}});
   };
   task.done = [&promise](HttpOutcome outcome) { promise.set_value(std::move(outcome)); };
   client_.Submit(std::move(task));
@@ -293,7 +294,7 @@ TEST_F(HttpClientTest, ACorrectedRequestIsSentAgainOnceOnly) {
   server_.Play("/k", {{Reply(403, "")}});
   std::promise<HttpOutcome> promise;
   HttpTask task;
-  task.prepare = [this]() -> ObjectResult<HttpRequest> {
+  task.prepare = [this]() -> tl::expected<HttpRequest, Verdict> {
     return HttpRequest{server_.Url("/k"), {}, {.loopback = true, .link_local = false}, 100};
   };
   task.judge = [](const HttpReply&) {

@@ -25,7 +25,10 @@ ObjectExpectation Expect(std::optional<uint64_t> size, std::string etag, bool md
 std::string Outcome(const Verdict& verdict) {
   if (verdict.route == Route::kAccept) return "accept";
   const char* const route = verdict.route == Route::kRetry       ? "retry "
+                            : verdict.route == Route::kDamaged   ? "damaged "
                             : verdict.route == Route::kThrottled ? "throttled "
+                            : verdict.route == Route::kRefused   ? "refused "
+                            : verdict.route == Route::kLockedOut ? "locked out "
                                                                  : "fail ";
   return route + std::string(ToString(verdict.error.code));
 }
@@ -45,12 +48,12 @@ TEST(JudgeObject, ComparesLengthsReceivedAnnouncedAndListed) {
   EXPECT_EQ(Judge(Hello(), Expect(6, "")), "fail changed");
   HttpReply cut = Hello();
   cut.body.pop_back();
-  EXPECT_EQ(Judge(cut, Expect(5, "")), "retry truncated");
-  EXPECT_EQ(Judge(cut, Expect({}, "")), "retry truncated");
+  EXPECT_EQ(Judge(cut, Expect(5, "")), "damaged truncated");
+  EXPECT_EQ(Judge(cut, Expect({}, "")), "damaged truncated");
   HttpReply unannounced = Hello();
   unannounced.headers.Clear();
   EXPECT_EQ(Judge(unannounced, Expect(5, "")), "accept");
-  EXPECT_EQ(Judge(unannounced, Expect(6, "")), "retry truncated");
+  EXPECT_EQ(Judge(unannounced, Expect(6, "")), "damaged truncated");
   EXPECT_EQ(Judge(unannounced, Expect(4, "")), "fail changed");
 }
 
@@ -62,7 +65,7 @@ TEST(JudgeObject, ComparesTheETagAndTheMd5ThatItIs) {
   const std::string other_md5 = "00000000000000000000000000000000";
   HttpReply corrupt = Hello();
   corrupt.headers.Add("ETag: \"" + other_md5 + "\"");
-  EXPECT_EQ(Judge(corrupt, Expect(5, other_md5)), "retry checksum_mismatch");
+  EXPECT_EQ(Judge(corrupt, Expect(5, other_md5)), "damaged checksum_mismatch");
   EXPECT_EQ(Judge(corrupt, Expect(5, other_md5, /*md5=*/false)), "accept");
   corrupt.headers.Add("x-amz-server-side-encryption: aws:kms");
   EXPECT_EQ(Judge(corrupt, Expect(5, other_md5)), "accept");
@@ -74,7 +77,7 @@ TEST(JudgeObject, ComparesTheETagAndTheMd5ThatItIs) {
 TEST(JudgeObject, WithoutTheListedETagOnlyTheBytesMd5SpeaksForThem) {
   EXPECT_EQ(Judge(Hello(), Expect(5, kMd5OfHello)), "accept");
   EXPECT_EQ(Judge(Hello(), Expect(5, "00000000000000000000000000000000")),
-            "retry checksum_mismatch");
+            "damaged checksum_mismatch");
   EXPECT_EQ(Judge(Hello(), Expect(5, "v1")), "fail http_error");
   EXPECT_EQ(Judge(Hello(), Expect(5, kMd5OfHello, /*md5=*/false)), "fail http_error");
 }
@@ -116,8 +119,11 @@ TEST(JudgeStatus, GivesEachStatusItsCodeAndRoute) {
     EXPECT_EQ(judge(status), "fail http_error") << status;
   EXPECT_EQ(judge(404), "fail not_found");
   EXPECT_EQ(judge(410), "fail not_found");
-  EXPECT_EQ(judge(401), "fail forbidden");
-  EXPECT_EQ(judge(403), "fail forbidden");
+  EXPECT_EQ(judge(401), "refused forbidden");
+  EXPECT_EQ(judge(403, "AccessDenied"), "refused forbidden");
+  for (const char* code : {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
+    EXPECT_EQ(judge(403, code), "locked out forbidden") << code;
+  EXPECT_EQ(judge(400, "ExpiredToken"), "locked out forbidden");
   EXPECT_EQ(judge(412), "fail changed");
   for (const int status : {500, 502, 504, 408})
     EXPECT_EQ(judge(status), "retry http_error") << status;
@@ -139,7 +145,7 @@ TEST(JudgeStatus, GivesEachFateOfTheWireItsCodeAndRoute) {
   EXPECT_EQ(judge(Wire::kTimeout), "retry timeout");
   EXPECT_EQ(judge(Wire::kTooLarge), "fail too_large");
   EXPECT_EQ(judge(Wire::kRefusedAddress), "fail forbidden");
-  EXPECT_EQ(judge(Wire::kUntrusted), "fail http_error");
+  EXPECT_EQ(judge(Wire::kUntrusted), "locked out http_error");
   EXPECT_EQ(judge(Wire::kMalformed), "fail http_error");
 }
 

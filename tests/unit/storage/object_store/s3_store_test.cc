@@ -21,6 +21,7 @@ class S3StoreTest : public ::testing::Test {
   S3StoreTest() {
     settings_.s3_endpoint = server_.Url();
     settings_.download_attempts = 2;
+    settings_.outage_patience_ms = 0;
   }
 
   S3Store& Open(std::map<std::string, std::string> environment = {
