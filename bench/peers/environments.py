@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 
+PHOTOS = ["simplejpeg", "opencv-python-headless"]
 PACKAGES = {
     "onnxruntime": ["onnxruntime", "numpy"],
     "openvino": ["openvino", "numpy"],
     "mxnet": ["mxnet==1.9.1", "numpy<1.24"],
     "torch": ["torch", "onnx2torch", "numpy"],
+    # Whole pipelines.
+    "tuned": ["onnxruntime", "openvino", "onnx", "numpy", "aiohttp", *PHOTOS],
 }
 # MXNet's last release knows no later Python.
 VERSIONS = {"mxnet": ("3.9", "3.8", "3.7")}

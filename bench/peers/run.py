@@ -2,7 +2,8 @@
 """Measures Trawl and other runtimes in turn, in one run, and writes a table of images per second.
 
 Installs the runtimes into virtual environments below build/peers first. The standard models come
-from $TRAWL_SHARED (by default ../shared); --model measures others. Standard library only.
+from $TRAWL_SHARED (by default ../shared); --model measures others. With --pipeline, whole jobs from
+a bucket to rows instead (--pipeline --help). Standard library only.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 
 import contest
 import environments
+import pipeline.command
 import report
 import suite
 
@@ -68,6 +70,9 @@ def rows_to_measure(options):
 
 
 def main():
+    if "--pipeline" in sys.argv[1:]:
+        pipeline.command.main([argument for argument in sys.argv[1:] if argument != "--pipeline"])
+        return
     options = parsed()
     rows = rows_to_measure(options)
     pythons, absent = {}, {}

@@ -13,6 +13,7 @@ import urllib.parse
 
 import trawl_e2e as e2e
 
+SCRIPT = e2e.SOURCE / "ops" / "testing" / "s3.sh"
 ACCESS_KEY, SECRET_KEY, REGION = "trawl", "trawl-secret", "us-east-1"
 
 
@@ -20,14 +21,14 @@ def _hmac(key, text):
     return hmac.new(key, text.encode(), hashlib.sha256).digest()
 
 
-def _signed_headers(method, host, path, body):
-    """Signature Version 4, as the S3 documentation describes it."""
+def signed_headers(method, host, path, body=b"", query=""):
+    """Signature Version 4, as the S3 documentation describes it; `query` is in canonical form."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     digest = hashlib.sha256(body).hexdigest()
     headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": now}
     names = ";".join(sorted(headers))
     canonical = "\n".join(
-        [method, path, "", *(f"{k}:{headers[k]}" for k in sorted(headers)), "", names, digest]
+        [method, path, query, *(f"{k}:{headers[k]}" for k in sorted(headers)), "", names, digest]
     )
     scope = f"{now[:8]}/{REGION}/s3/aws4_request"
     to_sign = "\n".join(
@@ -50,15 +51,7 @@ class S3Server:
         self.virtual_host = virtual_host
         self.dir = tempfile.mkdtemp(prefix="trawl-s3-")
         self.port = e2e.free_port()
-        self.script = e2e.SOURCE / "ops" / "testing" / "s3.sh"
-        subprocess.run(
-            [self.script, "start", self.dir, str(self.port)],
-            env=os.environ | ({"S3_VIRTUAL_HOST": "localhost"} if virtual_host else {}),
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            timeout=120,
-        )
+        self._start()
         self.endpoint = f"http://{'localhost' if virtual_host else '127.0.0.1'}:{self.port}"
         self.environment = {
             "AWS_ACCESS_KEY_ID": ACCESS_KEY,
@@ -68,11 +61,24 @@ class S3Server:
         self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         self._request("PUT", "")
 
+    def _start(self):
+        subprocess.run(
+            [SCRIPT, "start", self.dir, str(self.port)],
+            env=os.environ | ({"S3_VIRTUAL_HOST": "localhost"} if self.virtual_host else {}),
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            timeout=120,
+        )
+
+    def _stop(self):
+        subprocess.run(
+            [SCRIPT, "stop", self.dir], check=False, stdout=subprocess.DEVNULL, timeout=60
+        )
+
     def close(self):
         self._connection.close()
-        subprocess.run(
-            [self.script, "stop", self.dir], check=False, stdout=subprocess.DEVNULL, timeout=60
-        )
+        self._stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def put(self, key, body):
@@ -88,7 +94,7 @@ class S3Server:
         path = "/" + urllib.parse.quote(key, safe="/-_.~")
         if not self.virtual_host:
             path = "/photos" + path.rstrip("/")
-        headers = _signed_headers(method, host, path, body)
+        headers = signed_headers(method, host, path, body)
         self._connection.request(method, path, body, headers)
         response = self._connection.getresponse()
         text = response.read()

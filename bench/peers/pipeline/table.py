@@ -1,0 +1,114 @@
+"""The table of a contest of pipelines, and its lines."""
+
+import json
+import statistics
+
+FIGURES = (
+    "images_per_second_steady",
+    "images_per_second_whole",
+    "seconds",
+    "first_result_s",
+    "cpu_ms_per_image",
+    "server_cpu_ms_per_image",
+    "rss_mib",
+    "pss_mib",
+    "foreign_share",
+)
+# A run in which other processes took more of the machine than this is marked.
+FOREIGN_SHARE_MAX = 0.04
+HEADER = (
+    "| pipeline | images/s steady | whole | Trawl to it, steady | … whole | first result s "
+    "| CPU ms/image | peak RSS (PSS) MiB | rows | top-1 as Trawl |"
+)
+
+
+def medians(rounds):
+    """Over a contestant's rounds."""
+    line = {figure: statistics.median(r[figure] for r in rounds) for figure in FIGURES}
+    steady = [r["images_per_second_steady"] for r in rounds]
+    line |= {"steady_min": min(steady), "steady_max": max(steady)}
+    line["rows"] = sorted({r["rows"] for r in rounds})
+    line["top1_as_trawl"] = min(r["top1_as_trawl"] for r in rounds)
+    line["noisy_rounds"] = sum(r["foreign_share"] > FOREIGN_SHARE_MAX for r in rounds)
+    return line | {"rounds": len(rounds), "versions": rounds[0]["versions"]}
+
+
+def row(line, trawl):
+    def ratio(figure):
+        return f"{trawl[figure] / line[figure]:.2f}×" if line[figure] else "–"
+
+    noisy = " ~" if line["noisy_rounds"] else ""
+    return (
+        f"| {line['title']} "
+        f"| {line['images_per_second_steady']:.1f} "
+        f"({line['steady_min']:.1f}–{line['steady_max']:.1f}){noisy} "
+        f"| {line['images_per_second_whole']:.1f} "
+        f"| {ratio('images_per_second_steady')} | {ratio('images_per_second_whole')} "
+        f"| {line['first_result_s']:.1f} | {line['cpu_ms_per_image']:.1f} "
+        f"| {line['rss_mib']:.0f} ({line['pss_mib']:.0f}) "
+        f"| {', '.join(map(str, line['rows']))} | {100 * line['top1_as_trawl']:.1f} % |"
+    )
+
+
+def bound_text(bounds, trawl):
+    if not bounds:
+        return []
+    middle = {name: statistics.median(b[name] for b in bounds) for name in bounds[0]}
+    limit = middle["images_per_second"]
+    steady, whole = (
+        f"{100 * trawl[f'images_per_second_{rate}'] / limit:.1f} %" for rate in ("steady", "whole")
+    )
+    return [
+        "",
+        f"Decoding alone {middle['decode_per_second']:.0f}/s, engine alone "
+        f"{middle['infer_per_second']:.1f}/s, both on all cores: 1 / (1/decode + 1/infer) = "
+        f"{limit:.1f}/s. Trawl reaches {steady} of it steady, {whole} whole, while the S3 server "
+        f"takes {trawl['server_cpu_ms_per_image']:.1f} ms of the same cores an image.",
+    ]
+
+
+NOTES = (
+    "Steady: between the first fifth and the last tenth of the photos. Whole: from start to the last "
+    "committed row. RSS counts shared pages in each process, PSS once. `~`: in some rounds others "
+    "took more than 4 % of the machine. Top-1 as Trawl: with another decoder and resize, so never "
+    "all."
+)
+
+
+def markdown(facts, lines, bounds, absent):
+    trawl = lines[0]
+    versions = dict.fromkeys(line["versions"] for line in lines if line["versions"])
+    text = [
+        f"# From bucket to rows: {facts['pictures']}",
+        "",
+        f"{facts['date']}, {facts['cpu']} ({', '.join(facts['isa_flags'])}), "
+        f"{facts['threads']} cores, {facts['system']}. "
+        f"{'; '.join([facts['trawl'], *versions])}. `{facts['command']}`",
+        "",
+        f"{facts['count']} objects in a local S3 server ({facts['server']}), ResNet-18, list → "
+        f"SQLite with top-5. Medians of {trawl['rounds']} rounds in turn (least–most). {NOTES}",
+        "",
+        HEADER,
+        "|---" * 10 + "|",
+        *(row(line, trawl) for line in lines),
+        *bound_text(bounds, trawl),
+    ]
+    for name, problem in absent.items():
+        text += ["", f"Without {name}: {problem}."]
+    return "\n".join(text) + "\n"
+
+
+def write(folder, name, facts, rounds, bounds, absent):
+    """`rounds`: {contestant: its rounds}, Trawl first. Returns the table."""
+    lines = [
+        {"name": c.name, "title": c.title, **medians(runs)} for c, runs in rounds.items() if runs
+    ]
+    table = markdown(facts, lines, bounds, absent)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(table, encoding="utf-8")
+    with open(folder / f"{name}.jsonl", "w", encoding="utf-8") as file:
+        for line in [{"machine": facts, "absent": absent}, *lines]:
+            file.write(json.dumps(line) + "\n")
+        for line in bounds:
+            file.write(json.dumps({"bound": line}) + "\n")
+    return table
