@@ -25,6 +25,9 @@ JsonObject ToJson(const std::vector<Prediction>& predictions);
 /// {"code":"not_found","message":"…","attempts":1}; the message on one line of bounded length.
 JsonObject ToJson(const ObjectError& error);
 
+/// {"wall":1.5,"cpu":3,"decode":1.1,…}: each member of WorkerTimes, in seconds.
+JsonObject ToJson(const WorkerTimes& times);
+
 /// One line, always UTF-8.
 std::string Dump(const JsonObject& object);
 

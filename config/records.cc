@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "config/json_reader.h"
 #include "config/json_writer.h"
@@ -27,6 +28,7 @@ constexpr size_t kMaxPredictions = 10'000;
 constexpr uint64_t kMaxCount = 1ULL << 53;  // beyond it, jq and JavaScript would round
 constexpr int kMaxSmall = 1'000'000;        // attempts, top_k
 constexpr double kMaxStageMs = 1e12;
+constexpr double kMaxSeconds = 1e12;
 constexpr double kMaxFloat = std::numeric_limits<float>::max();
 
 double RoundToMicroseconds(double ms) {
@@ -192,6 +194,25 @@ ListingCursor ReadCursor(JsonReader reader) {
   return cursor;
 }
 
+/// Each member under its name, for everything that treats them alike.
+constexpr std::pair<const char*, double WorkerTimes::*> kWorkerTimes[] = {
+    {"wall", &WorkerTimes::wall_s},
+    {"cpu", &WorkerTimes::cpu_s},
+    {"decode", &WorkerTimes::decode_s},
+    {"infer", &WorkerTimes::infer_s},
+    {"await_download", &WorkerTimes::await_download_s},
+    {"await_work", &WorkerTimes::await_work_s},
+    {"decode_waits", &WorkerTimes::decode_waits_s},
+    {"infer_waits", &WorkerTimes::infer_waits_s},
+    {"publish", &WorkerTimes::publish_s}};
+
+WorkerTimes ReadWorkerTimes(JsonReader reader) {
+  WorkerTimes times;
+  for (const auto& [name, member] : kWorkerTimes)
+    times.*member = reader.Number(name, 0, kMaxSeconds);
+  return times;
+}
+
 JobState ReadState(JsonReader& reader) {
   const std::string state = reader.Text("state");
   if (state == ToString(JobState::kListing)) return JobState::kListing;
@@ -206,6 +227,31 @@ JobControl ReadControl(JsonReader& reader) {
 }
 
 }  // namespace
+
+JsonObject ToJson(const WorkerTimes& times) {
+  JsonObject object;
+  for (const auto& [name, member] : kWorkerTimes)
+    object[name] = RoundToMicroseconds(times.*member * 1e3) / 1e3;
+  return object;
+}
+
+WorkerTimes WorkerTimes::operator+(const WorkerTimes& more) const {
+  WorkerTimes sum;
+  for (const auto& [name, member] : kWorkerTimes) sum.*member = this->*member + more.*member;
+  return sum;
+}
+
+WorkerTimes WorkerTimes::operator-(const WorkerTimes& before) const {
+  WorkerTimes passed;
+  for (const auto& [name, member] : kWorkerTimes) passed.*member = this->*member - before.*member;
+  return passed;
+}
+
+WorkerTimes WorkerTimes::operator*(double share) const {
+  WorkerTimes scaled;
+  for (const auto& [name, member] : kWorkerTimes) scaled.*member = this->*member * share;
+  return scaled;
+}
 
 std::string Encode(const WorkBatch& batch) {
   JsonObject object;
@@ -238,6 +284,7 @@ std::string Encode(const ResultRecord& record) {
   object["bytes"] = record.size_bytes;
   object["timings_ms"] = ToJson(record.timings);
   object["finished_at"] = FormatUtc(record.finished_at_ms);
+  if (record.worker_times) object["worker_times_s"] = ToJson(*record.worker_times);
   return Dump(object);
 }
 
@@ -297,6 +344,8 @@ Result<ResultRecord> DecodeResultRecord(std::string_view text) {
   record.size_bytes = reader.Whole("bytes", 0, kMaxCount);
   record.timings = ReadTimings(reader.Object("timings_ms"));
   record.finished_at_ms = reader.Time("finished_at");
+  if (reader.Has("worker_times_s"))
+    record.worker_times = ReadWorkerTimes(reader.Object("worker_times_s"));
   if (!status.ok()) return Annotate(status, "decoding a result record");
   return record;
 }

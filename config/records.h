@@ -71,6 +71,23 @@ struct StageTimings {
   double infer_ms = 0;  // this object's share of its inference batch
 };
 
+/// Where a worker's time went while it had work, in seconds. Threads: those that decode and infer.
+struct WorkerTimes {
+  double wall_s = 0;
+  double cpu_s = 0;             // of all threads together; the next four add up to it
+  double decode_s = 0;          // decoding
+  double infer_s = 0;           // inferring
+  double await_download_s = 0;  // idle while objects were on the wire
+  double await_work_s = 0;      // idle while none were
+  double decode_waits_s = 0;    // of wall_s: nothing was there to decode
+  double infer_waits_s = 0;     // of wall_s: nothing was there to infer
+  double publish_s = 0;         // of wall_s: a transaction was under way
+
+  WorkerTimes operator+(const WorkerTimes& more) const;
+  WorkerTimes operator-(const WorkerTimes& before) const;
+  WorkerTimes operator*(double share) const;
+};
+
 /// One message on trawl.results: the outcome of one object. Message key: see ResultMessageKey.
 struct ResultRecord {
   std::string job_id;
@@ -85,6 +102,8 @@ struct ResultRecord {
   uint64_t size_bytes = 0;  // bytes downloaded
   StageTimings timings;
   int64_t finished_at_ms = 0;  // Unix time
+  /// In one record of each transaction and job: the worker's time since the transaction before.
+  std::optional<WorkerTimes> worker_times = {};
 };
 
 enum class JobState { kListing, kSealed };  // sealed: everything is enqueued, totals are final

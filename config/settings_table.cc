@@ -139,13 +139,15 @@ void AddWorking(std::vector<SettingDef>& table) {
                          "What downloads and pictures being decoded may hold together, at most a "
                          "third of it downloads; models and sessions come on top."));
   table.push_back(Number("sessions", &Settings::sessions, section, "", 0, 1'024,
-                         "Inference sessions, each on one thread; 0: one per core."));
+                         "Threads that infer at the same time, at most; 0: one per core."));
   table.push_back(Number("decode-threads", &Settings::decode_threads, section, "", 0, 1'024,
-                         "Threads that decode images; 0: one per core."));
+                         "Threads that decode at the same time, at most; 0: one per core."));
   table.push_back(
       Number("batch-size", &Settings::batch_size, section, "", 1, 1'024, "Images per inference."));
-  table.push_back(Number("batch-delay-ms", &Settings::batch_delay_ms, section, "ms", 0, 60'000,
-                         "A partial inference batch waits this long at most."));
+  table.push_back(
+      Number("batch-delay-ms", &Settings::batch_delay_ms, section, "ms", 0, 60'000,
+             "An inference batch that is not full waits this long, and up to ten times as "
+             "long while there is something to decode."));
   table.push_back(Number("commit-results", &Settings::commit_results, section, "", 1, 100'000,
                          "Results per transaction, at most."));
   table.push_back(Number("commit-interval-ms", &Settings::commit_interval_ms, section, "ms", 0,

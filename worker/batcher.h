@@ -2,17 +2,13 @@
 // Makes inference batches: images of one model each, closed by size or by age.
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <memory>
-#include <mutex>
-#include <stop_token>
-#include <utility>
+#include <optional>
 #include <vector>
 
 #include "engine/model.h"
-#include "worker/bounded_queue.h"
 #include "worker/work_item.h"
 
 namespace trawl::worker {
@@ -24,44 +20,38 @@ struct PreparedImage {
   std::vector<float> input;  // [C, H, W] or [H, W, C], as the model's layout says
 };
 
-/// Written by the decoders, read by the sessions. Thread-safe.
+/// Never waits: whoever owns it does. Not thread-safe.
 class Batcher {
  public:
   using Duration = std::chrono::steady_clock::duration;
+  using TimePoint = std::chrono::steady_clock::time_point;
 
-  /// `capacity`: images; at least `batch_size`.
-  Batcher(size_t capacity, size_t batch_size, Duration delay);
+  explicit Batcher(size_t batch_size) : batch_size_(batch_size) {}
 
-  /// Waits for room. Unless kOk, the image is gone.
-  PushResult Push(PreparedImage image, std::stop_token stop);
-  /// Waits for a batch: `batch_size` images of one model, or fewer once the oldest has waited for
-  /// `delay` or the batcher is closed. Empty: closed and nothing left, or `stop` requested.
-  std::vector<PreparedImage> Next(std::stop_token stop);
-  void Close();
+  void Add(PreparedImage image, TimePoint now);
 
-  size_t depth() const;
-  double blocked_seconds() const;
+  /// `batch_size` images of one model: of the one whose oldest image has waited longest, if there
+  /// are several. Empty when no model has that many.
+  std::vector<PreparedImage> TakeFull();
+  /// As TakeFull, and else what there is of the oldest image's model. Empty when nothing is there.
+  std::vector<PreparedImage> TakeAny();
+
+  size_t size() const { return waiting_.size(); }
+  /// Since when the oldest image has waited.
+  std::optional<TimePoint> oldest() const;
 
  private:
-  using TimePoint = std::chrono::steady_clock::time_point;
   struct Waiting {
     TimePoint since;
     PreparedImage image;
   };
 
-  /// The first model, in the order of its oldest image, that has a full batch; else none.
   const engine::Model* FullModel() const;
   /// Takes up to batch_size images of `model`, oldest first.
   std::vector<PreparedImage> Take(const engine::Model* model);
 
-  const size_t capacity_;
   const size_t batch_size_;
-  const Duration delay_;
-  mutable std::mutex mutex_;  // guards all below
-  std::condition_variable_any room_, filled_;
   std::deque<Waiting> waiting_;  // oldest first, models mixed
-  bool closed_ = false;
-  Duration blocked_{};
 };
 
 }  // namespace trawl::worker

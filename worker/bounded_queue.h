@@ -1,7 +1,6 @@
 #pragma once
 // What two stages of the pipeline share: a queue that holds its writers back when it is full.
 
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -23,11 +22,7 @@ class BoundedQueue {
   /// Waits for room. Unless kOk, `value` is gone.
   PushResult Push(T value, std::stop_token stop) {
     std::unique_lock lock(mutex_);
-    if (items_.size() >= capacity_ && !closed_) {
-      const auto began = std::chrono::steady_clock::now();
-      room_.wait(lock, stop, [this] { return items_.size() < capacity_ || closed_; });
-      blocked_ += std::chrono::steady_clock::now() - began;
-    }
+    room_.wait(lock, stop, [this] { return items_.size() < capacity_ || closed_; });
     if (stop.stop_requested()) return PushResult::kStopped;
     if (closed_) return PushResult::kClosed;
     items_.push_back(std::move(value));
@@ -74,11 +69,6 @@ class BoundedQueue {
     return items_.size();
   }
   size_t capacity() const { return capacity_; }
-  /// How long writers have waited for room, all together.
-  double blocked_seconds() const {
-    const std::lock_guard lock(mutex_);
-    return std::chrono::duration<double>(blocked_).count();
-  }
 
  private:
   const size_t capacity_;
@@ -86,7 +76,6 @@ class BoundedQueue {
   std::condition_variable_any room_, filled_;
   std::deque<T> items_;
   bool closed_ = false;
-  std::chrono::steady_clock::duration blocked_{};
 };
 
 }  // namespace trawl::worker

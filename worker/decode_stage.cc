@@ -1,5 +1,6 @@
 #include "worker/decode_stage.h"
 
+#include <chrono>
 #include <utility>
 
 #include "worker/image/footprint.h"
@@ -7,15 +8,17 @@
 namespace trawl::worker {
 
 std::optional<PreparedImage> Decode(FetchedObject object, DecoderPool& pictures, Budget& memory,
-                                    std::stop_token stop, StageTimes& times) {
+                                    std::stop_token stop) {
   if (object.item.cancelled()) return std::nullopt;
   const size_t bytes = DecodingBytes(object.bytes, pictures.limits());
   if (!memory.Acquire(bytes, std::move(stop))) return std::nullopt;
   const Reservation held(memory, bytes);
-  const BusyScope busy(times.decode);
+  const auto began = std::chrono::steady_clock::now();
   ObjectResult<std::vector<float>> input = pictures.Prepare(
       object.bytes, object.model->package().preprocess, object.model->input_size());
-  object.item.timings().decode_ms = busy.elapsed_ms();
+  const std::chrono::duration<double, std::milli> elapsed =
+      std::chrono::steady_clock::now() - began;
+  object.item.timings().decode_ms = elapsed.count();
   if (!input) {
     object.item.Fail(std::move(input.error()));
     return std::nullopt;

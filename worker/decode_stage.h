@@ -4,11 +4,9 @@
 #include <optional>
 #include <stop_token>
 
-#include "worker/batcher.h"
 #include "worker/budget.h"
-#include "worker/dispatch_stage.h"
 #include "worker/sandbox/decoder_pool.h"
-#include "worker/stage_stats.h"
+#include "worker/scheduler.h"
 
 namespace trawl::worker {
 
@@ -16,6 +14,6 @@ namespace trawl::worker {
 /// the picture's header asks for. None: the object has ended (as a failure, or dropped).
 /// Thread-safe.
 std::optional<PreparedImage> Decode(FetchedObject object, DecoderPool& pictures, Budget& memory,
-                                    std::stop_token stop, StageTimes& times);
+                                    std::stop_token stop);
 
 }  // namespace trawl::worker

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "config/check.h"
 #include "worker/limits.h"
 
 namespace trawl::worker {
@@ -15,16 +14,13 @@ struct DispatchStage::Pending {
 };
 
 DispatchStage::DispatchStage(storage::ObjectStore& objects, ModelCache& models,
-                             DownloadBudget& budget, BoundedQueue<FetchedObject>& fetched,
-                             StageTimes& times)
+                             DownloadBudget& budget, Scheduler& scheduler, StageMeter& meter)
     : objects_(objects),
       models_(models),
       budget_(budget),
       downloads_(std::numeric_limits<size_t>::max()),
-      fetched_(fetched),
-      times_(times) {
-  CHECK(fetched.capacity() >= budget.slots.capacity());
-}
+      scheduler_(scheduler),
+      meter_(meter) {}
 
 void DispatchStage::Run(const DispatchOrder& order, std::stop_token stop) {
   const std::shared_ptr<BatchInFlight>& batch = order.batch;
@@ -63,8 +59,10 @@ void DispatchStage::Start(WorkItem item, std::shared_ptr<const engine::Model> mo
   auto pending = std::make_shared<Pending>(
       Pending{std::move(item), std::move(model), std::move(slot), std::move(byte_share)});
   downloads_.Acquire(1, {});
+  meter_.Change(StageMeter::kDownloading, 1);
   objects_.Get(std::move(request), std::move(cancelled),
                [this, pending](ObjectResult<storage::Download> download) {
+                 meter_.Change(StageMeter::kDownloading, -1);
                  Finish(*pending, std::move(download));
                  // The last touch of this stage, which may be destroyed right after it.
                  downloads_.Release(1);
@@ -83,14 +81,11 @@ void DispatchStage::Finish(Pending& pending, ObjectResult<storage::Download> dow
     fetched.item.Fail(std::move(download.error()));
     return;
   }
-  times_.download.AddMillis(download->elapsed_ms);
   fetched.item.timings().download_ms = download->elapsed_ms;
   fetched.item.set_size_bytes(download->bytes.size());
   fetched.byte_share.Resize(download->bytes.size());
   fetched.bytes = std::move(download->bytes);
-  // Never full: each object in it holds a slot. Closed or not, what is refused here counts as
-  // dropped.
-  fetched_.TryPush(fetched);
+  scheduler_.Offer(std::move(fetched));
 }
 
 }  // namespace trawl::worker

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "storage/object_store/object_store.h"
-#include "worker/bounded_queue.h"
 #include "worker/budget.h"
 #include "worker/model_cache.h"
-#include "worker/stage_stats.h"
+#include "worker/scheduler.h"
+#include "worker/stage_meter.h"
 #include "worker/work_item.h"
 
 namespace trawl::worker {
@@ -21,14 +21,6 @@ namespace trawl::worker {
 struct DispatchOrder {
   std::shared_ptr<BatchInFlight> batch;
   std::optional<uint32_t> only{};
-};
-
-/// An object's bytes, and the budgets that they hold.
-struct FetchedObject {
-  WorkItem item;
-  std::shared_ptr<const engine::Model> model;
-  std::vector<std::byte> bytes;
-  Reservation slot, byte_share;
 };
 
 /// What downloads hold from their start until they are decoded. Outlives whoever holds a share.
@@ -41,10 +33,9 @@ struct DownloadBudget {
 /// WaitForDownloads.
 class DispatchStage {
  public:
-  /// `fetched`: written by the store's threads, read by the decoders. Has room for every slot of
-  /// the budget.
+  /// `scheduler`: is offered what was fetched, by the store's threads.
   DispatchStage(storage::ObjectStore& objects, ModelCache& models, DownloadBudget& budget,
-                BoundedQueue<FetchedObject>& fetched, StageTimes& times);
+                Scheduler& scheduler, StageMeter& meter);
 
   /// Returns when the download of each object ordered has been started, or `stop` is requested.
   void Run(const DispatchOrder& order, std::stop_token stop);
@@ -62,8 +53,8 @@ class DispatchStage {
   ModelCache& models_;
   DownloadBudget& budget_;
   Budget downloads_;  // without a limit of its own: counts what is under way
-  BoundedQueue<FetchedObject>& fetched_;
-  StageTimes& times_;
+  Scheduler& scheduler_;
+  StageMeter& meter_;
 };
 
 }  // namespace trawl::worker

@@ -25,9 +25,7 @@ ObjectResult<std::vector<Prediction>> Classify(std::span<const float> probabilit
 
 void InferStage::Run(std::vector<PreparedImage> batch) {
   std::erase_if(batch, [](const PreparedImage& image) { return image.item.cancelled(); });
-  if (batch.empty()) return;
-  const BusyScope busy(times_.infer);
-  RunSome(batch);
+  if (!batch.empty()) RunSome(batch);
 }
 
 void InferStage::RunSome(std::span<PreparedImage> batch) {

@@ -8,7 +8,6 @@
 #include "config/status.h"
 #include "engine/model.h"
 #include "worker/batcher.h"
-#include "worker/stage_stats.h"
 
 namespace trawl::worker {
 
@@ -19,7 +18,7 @@ ObjectResult<std::vector<Prediction>> Classify(std::span<const float> probabilit
 /// One thread's sessions, a few models deep. Not thread-safe: one per thread.
 class InferStage {
  public:
-  InferStage(size_t batch_size, StageTimes& times) : batch_size_(batch_size), times_(times) {}
+  explicit InferStage(size_t batch_size) : batch_size_(batch_size) {}
 
   /// Ends every image of the batch. All are of one model; 1 <= batch.size() <= batch_size.
   void Run(std::vector<PreparedImage> batch);
@@ -38,7 +37,6 @@ class InferStage {
   void EndWithScores(std::span<PreparedImage> batch);
 
   const size_t batch_size_;
-  StageTimes& times_;
   std::vector<Bound> sessions_;  // the most recently used last; at most kModels
   std::vector<float> images_, probabilities_;
 };

@@ -59,6 +59,9 @@ WorkerLimits WorkerLimits::From(const Settings& settings, size_t cores) {
   WorkerLimits limits;
   limits.sessions = settings.sessions > 0 ? setting(settings.sessions) : cores;
   limits.decode_threads = settings.decode_threads > 0 ? setting(settings.decode_threads) : cores;
+  // As many as cores, unless people ask for more of one kind, or for less of both.
+  limits.threads = std::min(limits.sessions + limits.decode_threads,
+                            std::max({cores, limits.sessions, limits.decode_threads}));
   limits.batch_size = setting(settings.batch_size);
   // Beyond what may be on the wire, a few bodies wait so that a free decoder finds work at once.
   const size_t downloads = setting(settings.downloads_in_flight);

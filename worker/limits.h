@@ -37,8 +37,9 @@ inline constexpr size_t kMaxKeyBytes = 16U << 10;
 inline constexpr size_t kDispatchQueue = 4;
 
 struct WorkerLimits {
-  size_t sessions = 1;
-  size_t decode_threads = 1;
+  size_t threads = 1;         // that compute: decode or infer, as is needed
+  size_t sessions = 1;        // of them, at most so many infer
+  size_t decode_threads = 1;  // of them, at most so many decode
   size_t batch_size = 1;
   size_t download_slots = 1;
   size_t download_bytes = 1;

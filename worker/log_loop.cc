@@ -226,6 +226,7 @@ bool LogLoop::Track(const Batch& batch) {
         {{"partition", origin.at.partition}, {"offset", origin.offset}});
     return false;
   }
+  if (in_flight_objects_ == 0) told_ = pipeline_.meter().Read();  // it had nothing to do
   in_flight_objects_ += ObjectsOf(batch);
   return true;
 }
@@ -354,8 +355,9 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
     in_flight_objects_ -= ObjectsOf(batch);
     finished_objects_ -= ObjectsOf(batch);
   }
-  const BusyScope busy(pipeline_.times().publish);
-  const auto report = publisher_->Commit(ready, *consumer_);
+  const WorkerTimes times = pipeline_.meter().Read();
+  const MeterScope publishing(pipeline_.meter(), StageMeter::kPublishing);
+  const auto report = publisher_->Commit(ready, *consumer_, times - told_);
   if (!report) {
     if (!IsPassing(report.error().code())) return report.error();
     ++stats_.aborted_transactions;
@@ -369,6 +371,7 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
     survivor_.reset();
   }
   aborts_in_a_row_ = 0;
+  told_ = times;
   ++stats_.transactions;
   stats_.batches += report->batches;
   stats_.succeeded += report->succeeded;
@@ -488,11 +491,7 @@ void LogLoop::Report(bool force) {
   const TimePoint now = clock_.Now();
   if (!options_.on_progress || (!force && now - reported_ < kReportInterval)) return;
   reported_ = now;
-  const StageTimes& times = pipeline_.times();
-  stats_.download_busy_s = times.download.seconds();
-  stats_.decode_busy_s = times.decode.seconds();
-  stats_.infer_busy_s = times.infer.seconds();
-  stats_.publish_busy_s = times.publish.seconds();
+  stats_.times = pipeline_.meter().Read();
   options_.on_progress(stats_);
 }
 

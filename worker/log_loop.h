@@ -123,6 +123,8 @@ class LogLoop final : public storage::RebalanceListener {
   size_t finished_objects_ = 0;  // of these: in finished batches that are still wanted
   TimePoint finished_since_{};   // when the first of these came, or the last transaction after it
 
+  WorkerTimes told_;  // up to here, results have told where the time went
+
   bool received_ = false;  // the last poll brought a record
   bool paused_ = false;
   bool flow_stale_ = false;                  // partitions came that have not been told

@@ -3,8 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "config/check.h"
 #include "worker/decode_stage.h"
-#include "worker/infer_stage.h"
 
 namespace trawl::worker {
 
@@ -13,28 +13,25 @@ Pipeline::Pipeline(const Settings& settings, const WorkerLimits& limits,
                    storage::ObjectStore& objects, DecoderPool& pictures)
     : limits_(limits),
       pictures_(pictures),
+      meter_(limits.threads),
       decode_memory_(limits.decode_bytes),
       budget_{Budget(limits.download_slots), Budget(limits.download_bytes)},
       accepted_(kDispatchQueue),
-      fetched_(limits.download_slots),
-      batcher_(limits.prepared_images, limits.batch_size,
-               std::chrono::milliseconds(settings.batch_delay_ms)),
+      scheduler_(limits, std::chrono::milliseconds(settings.batch_delay_ms), meter_),
       models_(settings.allow_root, SystemClock()),
-      dispatch_(objects, models_, budget_, fetched_, times_) {
+      dispatch_(objects, models_, budget_, scheduler_, meter_) {
+  for (size_t i = 0; i < limits.sessions; ++i)
+    idle_sessions_.push_back(std::make_unique<InferStage>(limits.batch_size));
   dispatcher_ = std::jthread([this] { Dispatch(); });
-  for (size_t i = 0; i < limits.decode_threads; ++i)
-    decoders_.emplace_back([this] { DecodeAll(); });
-  for (size_t i = 0; i < limits.sessions; ++i) sessions_.emplace_back([this] { InferAll(); });
+  for (size_t i = 0; i < limits.threads; ++i) threads_.emplace_back([this] { Compute(); });
 }
 
 Pipeline::~Pipeline() {
   accepted_.Close();
   dispatcher_.join();
   dispatch_.WaitForDownloads();
-  fetched_.Close();
-  decoders_.clear();
-  batcher_.Close();
-  sessions_.clear();
+  scheduler_.Close();
+  threads_.clear();
 }
 
 void Pipeline::Dispatch() noexcept {
@@ -42,23 +39,29 @@ void Pipeline::Dispatch() noexcept {
   while (const auto order = accepted_.Pop(stop)) dispatch_.Run(*order, stop);
 }
 
-void Pipeline::DecodeAll() noexcept {
+void Pipeline::Compute() noexcept {
   const std::stop_token stop = abort_.get_token();
-  while (std::optional<FetchedObject> object = fetched_.Pop(stop)) {
-    std::optional<PreparedImage> image =
-        Decode(std::move(*object), pictures_, decode_memory_, stop, times_);
-    if (image && batcher_.Push(std::move(*image), stop) != PushResult::kOk) return;
+  while (std::optional<Task> task = scheduler_.Next(stop)) Do(std::move(*task), stop);
+}
+
+void Pipeline::Do(Task task, std::stop_token stop) {
+  if (auto* const object = std::get_if<FetchedObject>(&task)) {
+    scheduler_.EndDecoding(Decode(std::move(*object), pictures_, decode_memory_, std::move(stop)));
+  } else {
+    Infer(std::get<std::vector<PreparedImage>>(std::move(task)));
+    scheduler_.EndInference();
   }
 }
 
-void Pipeline::InferAll() noexcept {
-  InferStage stage(limits_.batch_size, times_);
-  const std::stop_token stop = abort_.get_token();
-  while (true) {
-    std::vector<PreparedImage> batch = batcher_.Next(stop);
-    if (batch.empty()) return;
-    stage.Run(std::move(batch));
-  }
+void Pipeline::Infer(std::vector<PreparedImage> batch) {
+  std::unique_lock lock(mutex_);
+  CHECK(!idle_sessions_.empty());  // the scheduler runs no more than there are
+  std::unique_ptr<InferStage> session = std::move(idle_sessions_.back());
+  idle_sessions_.pop_back();
+  lock.unlock();
+  session->Run(std::move(batch));
+  lock.lock();
+  idle_sessions_.push_back(std::move(session));
 }
 
 }  // namespace trawl::worker

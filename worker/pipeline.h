@@ -1,10 +1,11 @@
 #pragma once
 // The stages with their queues and threads. The log thread stands at both ends:
 //
-//   log thread -> [accepted] -> dispatcher -> store's threads -> [fetched] -> decoders -> [batcher]
-//              -> sessions -> finished batches -> log thread
+//   log thread -> [accepted] -> dispatcher -> store's threads -> scheduler <-> the CPU's threads
+//              -> finished batches -> log thread
 
 #include <memory>
+#include <mutex>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -12,13 +13,14 @@
 
 #include "config/settings.h"
 #include "storage/object_store/object_store.h"
-#include "worker/batcher.h"
 #include "worker/bounded_queue.h"
 #include "worker/dispatch_stage.h"
+#include "worker/infer_stage.h"
 #include "worker/limits.h"
 #include "worker/model_cache.h"
 #include "worker/sandbox/decoder_pool.h"
-#include "worker/stage_stats.h"
+#include "worker/scheduler.h"
+#include "worker/stage_meter.h"
 #include "worker/work_item.h"
 
 namespace trawl::worker {
@@ -35,31 +37,33 @@ class Pipeline {
   /// False when the dispatcher has enough to do: offer it again later.
   bool TrySubmit(DispatchOrder order) { return accepted_.TryPush(order); }
   FinishedBatches& finished() { return finished_; }
-  const StageTimes& times() const { return times_; }
-  StageTimes& times() { return times_; }
+  StageMeter& meter() { return meter_; }
 
   /// Threads stop where they are; what they hold counts as dropped.
   void Abort() { abort_.request_stop(); }
 
  private:
   void Dispatch() noexcept;
-  void DecodeAll() noexcept;
-  void InferAll() noexcept;
+  /// One of the CPU's threads.
+  void Compute() noexcept;
+  void Do(Task task, std::stop_token stop);
+  void Infer(std::vector<PreparedImage> batch);
 
   const WorkerLimits limits_;
   DecoderPool& pictures_;
-  StageTimes times_;
+  StageMeter meter_;
   FinishedBatches finished_;
   Budget decode_memory_;
-  DownloadBudget budget_;  // before `fetched_`, whose objects hold shares of it
+  DownloadBudget budget_;  // before the scheduler, whose objects hold shares of it
   BoundedQueue<DispatchOrder> accepted_;
-  BoundedQueue<FetchedObject> fetched_;
-  Batcher batcher_;
+  Scheduler scheduler_;
   ModelCache models_;
   DispatchStage dispatch_;
+  std::mutex mutex_;                                        // guards idle_sessions_
+  std::vector<std::unique_ptr<InferStage>> idle_sessions_;  // the last one used is warmest
   std::stop_source abort_;
   std::jthread dispatcher_;
-  std::vector<std::jthread> decoders_, sessions_;
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace trawl::worker

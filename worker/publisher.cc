@@ -1,6 +1,8 @@
 #include "worker/publisher.h"
 
-#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "storage/topics.h"
@@ -16,24 +18,39 @@ size_t SizeOf(const storage::OutgoingRecord& record) {
   return record.key.size() + record.value.size();
 }
 
-/// False when the record is a failure already: it cannot get any smaller.
-bool TurnIntoFailure(ResultRecord& record, storage::OutgoingRecord& outgoing) {
-  if (std::holds_alternative<ObjectError>(record.outcome)) return false;
+/// Shared by the jobs as they share the results.
+void TellTimes(const WorkerTimes& times, std::vector<ResultRecord>& records) {
+  std::map<std::string, std::vector<ResultRecord*>> jobs;
+  for (ResultRecord& record : records) jobs[record.job_id].push_back(&record);
+  for (const auto& [job, its] : jobs) {
+    its.front()->worker_times =
+        times * (static_cast<double>(its.size()) / static_cast<double>(records.size()));
+  }
+}
+
+bool HasFailed(const ResultRecord& record) {
+  return std::holds_alternative<ObjectError>(record.outcome);
+}
+
+/// Unless it is one already, which cannot get any smaller.
+void TurnIntoFailure(ResultRecord& record, storage::OutgoingRecord& outgoing) {
+  if (HasFailed(record)) return;
   record.outcome = ObjectError{ObjectErrorCode::kInternal,
                                "the result is larger than the log accepts; lower --top-k", 1};
   outgoing = ToOutgoing(record);
-  return true;
 }
 
-/// Brokers have limits of their own and do not say which record is over it: the largest one gives
-/// way.
+/// Brokers have limits of their own and do not say which record is over it: the largest one that
+/// can give way does. False when none can.
 bool ShrinkLargest(std::vector<ResultRecord>& records, storage::Transaction& transaction) {
-  const auto largest =
-      std::max_element(transaction.records.begin(), transaction.records.end(),
-                       [](const auto& a, const auto& b) { return SizeOf(a) < SizeOf(b); });
-  if (largest == transaction.records.end()) return false;
-  return TurnIntoFailure(records[static_cast<size_t>(largest - transaction.records.begin())],
-                         *largest);
+  std::optional<size_t> largest;
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (HasFailed(records[i])) continue;
+    if (!largest || SizeOf(transaction.records[i]) > SizeOf(transaction.records[*largest]))
+      largest = i;
+  }
+  if (largest) TurnIntoFailure(records[*largest], transaction.records[*largest]);
+  return largest.has_value();
 }
 
 }  // namespace
@@ -45,13 +62,14 @@ Status Publisher::Put(std::vector<storage::OutgoingRecord> records) {
 }
 
 Result<PublishReport> Publisher::Commit(const BatchTracker::Ready& ready,
-                                        storage::LogConsumer& consumer) {
+                                        storage::LogConsumer& consumer, const WorkerTimes& times) {
   PublishReport report;
   report.batches = ready.batches.size();
   std::vector<ResultRecord> records;
   for (const std::shared_ptr<BatchInFlight>& batch : ready.batches) {
     for (ResultRecord& record : batch->TakeRecords()) records.push_back(std::move(record));
   }
+  TellTimes(times, records);
   storage::Transaction transaction;
   transaction.consumer = &consumer;
   transaction.offsets = ready.offsets;
@@ -66,7 +84,7 @@ Result<PublishReport> Publisher::Commit(const BatchTracker::Ready& ready,
     committed = producer_->Commit(transaction);
   if (!committed.ok()) return Annotate(committed, "publishing {} results", records.size());
   for (const ResultRecord& record : records)
-    ++(std::holds_alternative<ObjectError>(record.outcome) ? report.failed : report.succeeded);
+    ++(HasFailed(record) ? report.failed : report.succeeded);
   return report;
 }
 

@@ -24,9 +24,12 @@ class Publisher {
   explicit Publisher(std::unique_ptr<storage::TransactionalProducer> producer)
       : producer_(std::move(producer)) {}
 
-  /// Takes the batches' records. A result that the log refuses for its size becomes a failure, so
-  /// that one object cannot hold up its partition. Errors: as TransactionalProducer::Commit.
-  Result<PublishReport> Commit(const BatchTracker::Ready& ready, storage::LogConsumer& consumer);
+  /// Takes the batches' records. `times`: where the worker's time went since its last transaction;
+  /// one record of each job tells that job's share of it. A result that the log refuses for its size
+  /// becomes a failure, so that one object cannot hold up its partition. Errors: as
+  /// TransactionalProducer::Commit.
+  Result<PublishReport> Commit(const BatchTracker::Ready& ready, storage::LogConsumer& consumer,
+                               const WorkerTimes& times);
 
   /// Records without offsets, in a transaction of their own. Errors: as Commit.
   Status Put(std::vector<storage::OutgoingRecord> records);

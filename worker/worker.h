@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/records.h"
 #include "config/settings.h"
 #include "config/stop.h"
 #include "storage/message_log/message_log.h"
@@ -14,11 +15,10 @@
 
 namespace trawl::worker {
 
-/// Busy time of the stages so far and counts, for progress lines and status. A snapshot; fields
-/// only grow.
+/// Counts so far and where the time went, for progress lines. A snapshot; fields only grow.
 struct WorkerStats {
   uint64_t batches = 0, succeeded = 0, failed = 0, transactions = 0, aborted_transactions = 0;
-  double download_busy_s = 0, decode_busy_s = 0, infer_busy_s = 0, publish_busy_s = 0;
+  WorkerTimes times;
 };
 
 struct WorkerOptions {

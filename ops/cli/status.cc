@@ -7,6 +7,7 @@
 
 #include "config/clock.h"
 #include "config/json_writer.h"
+#include "ops/cli/bottleneck.h"
 #include "ops/cli/commands.h"
 #include "ops/cli/exit_code.h"
 #include "ops/cli/progress.h"
@@ -51,6 +52,11 @@ JsonObject StatusJson(const JobStatus& job) {
   json["eta_seconds"] = job.eta_seconds ? JsonObject(*job.eta_seconds) : nullptr;
   json["busy_share"] = {
       {"download", shares.download}, {"decode", shares.decode}, {"infer", shares.infer}};
+  json["bottleneck"] = nullptr;
+  if (!job.times) return json;
+  json["worker_times_s"] = ToJson(*job.times);
+  if (const auto bottleneck = FindBottleneck(*job.times))
+    json["bottleneck"] = {{"stage", bottleneck->stage}, {"reason", bottleneck->reason}};
   return json;
 }
 
@@ -67,6 +73,8 @@ void PrintJob(const JobStatus& job) {
   if (job.eta_seconds) fmt::print("left       {}\n", FormatDuration(*job.eta_seconds));
   fmt::print("busy       download {:.0f} %, decode {:.0f} %, infer {:.0f} %\n",
              100 * shares.download, 100 * shares.decode, 100 * shares.infer);
+  const auto bottleneck = job.times ? FindBottleneck(*job.times) : std::nullopt;
+  if (bottleneck) fmt::print("bottleneck: {} ({})\n", bottleneck->stage, bottleneck->reason);
 }
 
 /// Messages that were no work: not a job, though their failures are kept like one's.

@@ -89,6 +89,7 @@ struct JobStatus {
   double rate_per_second = 0;  // over the 30 s up to the newest result (all of them if fewer)
   std::optional<double> eta_seconds;  // while running
   StageTimings busy;                  // sums over the job's objects, ms
+  std::optional<WorkerTimes> times;   // sums over its workers; none before its first results
 
   /// Nothing more comes of it by itself.
   bool ended() const { return state == "complete" || state == "cancelled" || state == "malformed"; }

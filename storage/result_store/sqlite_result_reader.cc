@@ -26,8 +26,11 @@ constexpr const char* kSelectJobs =
     "j.decode_ms,"
     "       j.infer_ms,"
     "       (SELECT sum(t.results) FROM throughput t"
-    "        WHERE t.job_id = j.id AND t.second > j.last_result_ms / 1000 - 30)"
-    " FROM jobs j JOIN job_progress p ON p.job = j.job LEFT JOIN models m ON m.id = j.model_id";
+    "        WHERE t.job_id = j.id AND t.second > j.last_result_ms / 1000 - 30),"
+    "       w.wall_s, w.cpu_s, w.decode_s, w.infer_s, w.await_download_s, w.await_work_s,"
+    "       w.decode_waits_s, w.infer_waits_s, w.publish_s"
+    " FROM jobs j JOIN job_progress p ON p.job = j.job LEFT JOIN models m ON m.id = j.model_id"
+    " LEFT JOIN worker_times w ON w.job_id = j.id";
 
 constexpr const char* kFindJob = "SELECT id FROM jobs WHERE job = ?1";
 
@@ -74,6 +77,11 @@ JobStatus ReadJob(const SqliteStatement& row) {
   if (!row.IsNull(10)) job.last_result_ms = row.Int(10);
   job.busy = {row.Double(11), row.Double(12), row.Double(13)};
   job.rate_per_second = RatePerSecond(job, row.Int(14));
+  if (!row.IsNull(15)) {
+    job.times =
+        WorkerTimes{row.Double(15), row.Double(16), row.Double(17), row.Double(18), row.Double(19),
+                    row.Double(20), row.Double(21), row.Double(22), row.Double(23)};
+  }
   const uint64_t finished = job.done + job.failed;
   if (job.state == "running" && job.rate_per_second > 0 && finished < job.enqueued)
     job.eta_seconds = static_cast<double>(job.enqueued - finished) / job.rate_per_second;

@@ -24,6 +24,7 @@ struct JobDelta {
   int64_t model_id = 0;
   int64_t first_result_ms = INT64_MAX, last_result_ms = INT64_MIN;
   StageTimings busy;
+  std::optional<WorkerTimes> times;
   std::map<int64_t, int64_t> results_by_second;
 };
 
@@ -84,6 +85,14 @@ constexpr const char* kCountSecond =
     "INSERT INTO throughput (job_id, second, results) VALUES (?1, ?2, ?3)"
     " ON CONFLICT (job_id, second) DO UPDATE SET results = results + ?3";
 
+constexpr const char* kAddWorkerTimes =
+    "INSERT INTO worker_times VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+    " ON CONFLICT (job_id) DO UPDATE SET wall_s = wall_s + ?2, cpu_s = cpu_s + ?3,"
+    "   decode_s = decode_s + ?4, infer_s = infer_s + ?5,"
+    "   await_download_s = await_download_s + ?6, await_work_s = await_work_s + ?7,"
+    "   decode_waits_s = decode_waits_s + ?8, infer_waits_s = infer_waits_s + ?9,"
+    "   publish_s = publish_s + ?10";
+
 constexpr const char* kReadOffsets =
     "SELECT topic, partition, next_offset, log, last_offset, last_digest FROM offsets";
 
@@ -98,8 +107,8 @@ constexpr const char* kMoveOffset =
 
 struct Statements {
   SqliteStatement find_model, find_job, put_job, add_object, find_object, replace_object,
-      add_prediction, read_digest, advance_job, count_second, read_offsets, first_offset,
-      move_offset;
+      add_prediction, read_digest, advance_job, count_second, add_worker_times, read_offsets,
+      first_offset, move_offset;
 
   Status Prepare(SqliteDatabase& database) {
     const std::pair<SqliteStatement*, const char*> all[] = {{&find_model, kFindModel},
@@ -112,6 +121,7 @@ struct Statements {
                                                             {&read_digest, kReadDigest},
                                                             {&advance_job, kAdvanceJob},
                                                             {&count_second, kCountSecond},
+                                                            {&add_worker_times, kAddWorkerTimes},
                                                             {&read_offsets, kReadOffsets},
                                                             {&first_offset, kFirstOffset},
                                                             {&move_offset, kMoveOffset}};
@@ -180,6 +190,7 @@ void Account(const ResultRecord& record, Fate fate, int64_t model_id, JobDelta& 
   delta.busy.download_ms += record.timings.download_ms;
   delta.busy.decode_ms += record.timings.decode_ms;
   delta.busy.infer_ms += record.timings.infer_ms;
+  if (record.worker_times) delta.times = delta.times.value_or(WorkerTimes()) + *record.worker_times;
   ++delta.results_by_second[record.finished_at_ms / 1'000];
 }
 
@@ -315,9 +326,18 @@ class BatchWriter {
     advance.Bind(9, delta.busy.download_ms).Bind(10, delta.busy.decode_ms);
     advance.Bind(11, delta.busy.infer_ms).Bind(12, delta.requeue_ended);
     TRAWL_TRY(advance.Run());
+    if (delta.times) TRAWL_TRY(AddWorkerTimes(delta.id, *delta.times));
     for (const auto& [second, results] : delta.results_by_second)
       TRAWL_TRY(statements_.count_second.Bind(1, delta.id).Bind(2, second).Bind(3, results).Run());
     return OkStatus();
+  }
+
+  Status AddWorkerTimes(int64_t job_id, const WorkerTimes& times) {
+    SqliteStatement& add = statements_.add_worker_times;
+    add.Bind(1, job_id).Bind(2, times.wall_s).Bind(3, times.cpu_s).Bind(4, times.decode_s);
+    add.Bind(5, times.infer_s).Bind(6, times.await_download_s).Bind(7, times.await_work_s);
+    add.Bind(8, times.decode_waits_s).Bind(9, times.infer_waits_s).Bind(10, times.publish_s);
+    return add.Run();
   }
 
   /// Compare and set: whoever reads the same partition into the same database finds out here.

@@ -382,6 +382,28 @@ TEST_P(ResultStoreConformance, BusyTimeIsSummedOverAllObjects) {
   EXPECT_DOUBLE_EQ(JobOf("j").busy.infer_ms, 15);
 }
 
+TEST_P(ResultStoreConformance, WorkersTimesAreSummedAndThoseOfADuplicateAreNot) {
+  Write({{Success("j", 0, 0, "a")}, {}, {}});
+  EXPECT_FALSE(JobOf("j").times);
+  ResultRecord telling = Success("j", 0, 1, "b");
+  telling.worker_times = WorkerTimes{1, 2, 3, 4, 5, 6, 7, 8, 9};
+  Write({{telling}, {}, {}});
+  Write({{telling}, {}, {}});
+  telling.index = 2;
+  Write({{telling}, {}, {}});
+  const auto times = JobOf("j").times;
+  ASSERT_TRUE(times);
+  EXPECT_DOUBLE_EQ(times->wall_s, 2);
+  EXPECT_DOUBLE_EQ(times->cpu_s, 4);
+  EXPECT_DOUBLE_EQ(times->decode_s, 6);
+  EXPECT_DOUBLE_EQ(times->infer_s, 8);
+  EXPECT_DOUBLE_EQ(times->await_download_s, 10);
+  EXPECT_DOUBLE_EQ(times->await_work_s, 12);
+  EXPECT_DOUBLE_EQ(times->decode_waits_s, 14);
+  EXPECT_DOUBLE_EQ(times->infer_waits_s, 16);
+  EXPECT_DOUBLE_EQ(times->publish_s, 18);
+}
+
 TEST_P(ResultStoreConformance, JobsAreListedFromTheOldest) {
   JobRecord newer = Job("a", {}, JobState::kSealed);
   newer.created_at_ms += 1000;

@@ -93,6 +93,21 @@ TEST(Records, AResultReadsAsDocumented) {
             R"("finished_at":"2026-01-31T23:59:59.123Z"})");
 }
 
+TEST(Records, AResultTellsWhereTheWorkersTimeWent) {
+  ResultRecord record = Success();
+  EXPECT_FALSE(DecodeResultRecord(Encode(record)).value().worker_times);
+  record.worker_times =
+      WorkerTimes{.wall_s = 1.5, .cpu_s = 3, .decode_s = 0.25, .publish_s = 0.125};
+  EXPECT_THAT(Encode(record),
+              HasSubstr(R"("worker_times_s":{"wall":1.5,"cpu":3.0,"decode":0.25,"infer":0.0,)"
+                        R"("await_download":0.0,"await_work":0.0,"decode_waits":0.0,)"
+                        R"("infer_waits":0.0,"publish":0.125})"));
+  const auto times = DecodeResultRecord(Encode(record)).value().worker_times;
+  ASSERT_TRUE(times);
+  EXPECT_DOUBLE_EQ(times->decode_s, 0.25);
+  EXPECT_DOUBLE_EQ((*times + *times * 2 - *times).publish_s, 0.25);
+}
+
 TEST(Records, AFailureReadsAsDocumented) {
   EXPECT_THAT(Encode(Failure()),
               HasSubstr(R"("status":"failed","error":{"code":"not_found",)"

@@ -50,8 +50,7 @@ TEST(InferStage, ABatchThatFailsAsAWholeIsHalvedToTheImage) {
     images.push_back({std::move(item), *model,
                       std::vector<float>((*model)->input_size() - (wrong ? 1 : 0), 0.5F)});
   }
-  StageTimes times;
-  InferStage(8, times).Run(std::move(images));
+  InferStage(8).Run(std::move(images));
   ASSERT_EQ(finished.TakeAll().size(), 1U);
   const auto records = batch->TakeRecords();
   for (const ResultRecord& record : records)

@@ -21,6 +21,19 @@ TEST(WorkerLimits, TakesOneSessionAndDecoderPerCoreUnlessTold) {
   EXPECT_EQ(WorkerLimits::From(settings, 6).decode_threads, 3U);
 }
 
+TEST(WorkerLimits, ComputesOnAsManyThreadsAsCoresUnlessTold) {
+  const auto threads = [](int64_t sessions, int64_t decoders) {
+    Settings settings;
+    settings.sessions = sessions;
+    settings.decode_threads = decoders;
+    return WorkerLimits::From(settings, 6).threads;
+  };
+  EXPECT_EQ(threads(0, 0), 6U);
+  EXPECT_EQ(threads(1, 0), 6U);
+  EXPECT_EQ(threads(1, 2), 3U);
+  EXPECT_EQ(threads(9, 1), 9U);
+}
+
 TEST(WorkerLimits, LetsEnoughIntoFlightToKeepEveryStageBusy) {
   for (const int64_t downloads : {1, 64, 4'096}) {
     for (const int64_t batch : {1, 8, 1'024}) {

@@ -328,9 +328,29 @@ TEST_F(WorkerTest, ReportsWhatItDid) {
   EXPECT_EQ(last.batches, 4U);
   EXPECT_EQ(last.succeeded + last.failed, keys.size());
   EXPECT_EQ(last.failed, 3U);
-  EXPECT_GT(last.decode_busy_s, 0);
-  EXPECT_GT(last.infer_busy_s, 0);
-  EXPECT_GT(last.publish_busy_s, 0);
+  EXPECT_GT(last.times.decode_s, 0);
+  EXPECT_GT(last.times.infer_s, 0);
+  EXPECT_GT(last.times.publish_s, 0);
+}
+
+TEST_F(WorkerTest, EachTransactionTellsOnceAJobWhereTheTimeWent) {
+  world_.settings.commit_interval_ms = 0;
+  const auto keys = world_.WritePictures(64);
+  world_.Enqueue(keys);
+  RunningWorker worker(world_, "teller");
+  ASSERT_TRUE(world_.WaitForResults(keys.size()));
+  EXPECT_TRUE(worker.Drain().ok());
+  WorkerTimes told;
+  double decode_ms = 0;
+  for (const ResultRecord& record : world_.Results()) {
+    told = told + record.worker_times.value_or(WorkerTimes());
+    decode_ms += record.timings.decode_ms;
+  }
+  // What each picture took lies within the time in which threads decoded.
+  EXPECT_GT(decode_ms, 0);
+  EXPECT_GE(told.decode_s, decode_ms / 1e3);
+  EXPECT_NEAR(told.decode_s + told.infer_s + told.await_download_s + told.await_work_s, told.cpu_s,
+              1e-3);
 }
 
 }  // namespace
