@@ -12,7 +12,7 @@ BUILD_PACKAGES=(
 # To test besides: Java and Maven run and fetch the Kafka broker and the S3 server; clang has
 # libFuzzer.
 TEST_PACKAGES=(
-  ca-certificates clang-14 curl kcat libclang-rt-14-dev libgmock-dev libgtest-dev libonnx-testdata
+  ca-certificates clang curl kcat libclang-rt-dev libgmock-dev libgtest-dev libonnx-testdata
   maven openjdk-17-jre-headless python3 xz-utils
 )
 

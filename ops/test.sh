@@ -27,7 +27,7 @@ build_all() {
 }
 
 build_fuzz() {
-  cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++-14 -DCMAKE_BUILD_TYPE=Debug \
+  cmake -S . -B build-fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Debug \
     -DCMAKE_CXX_FLAGS_DEBUG="-O1 -g1" -DTRAWL_FUZZ=ON -DTRAWL_SANITIZE=address
   ninja -C build-fuzz -j "$(nproc)"
 }
