@@ -68,7 +68,8 @@ class ObjectStore {
 
   /// Starts a download with the retries that the settings allow; while its store serves nobody it
   /// waits, at most settings.outage_patience_ms. After `stop` it ends early with kInternal
-  /// "cancelled". At most settings.downloads_in_flight run at once; the others wait in order.
+  /// "cancelled". At most settings.downloads_in_flight run at once; the others wait in order. The
+  /// first call may wait some seconds for credentials.
   virtual void Get(GetRequest request, std::stop_token stop, GetCallback done) = 0;
 
   /// All zero for a store that sends no requests.

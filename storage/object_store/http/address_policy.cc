@@ -36,10 +36,10 @@ Kind Classify(const in6_addr& ip) {
   if (IN6_IS_ADDR_V4MAPPED(&ip) || IN6_IS_ADDR_V4COMPAT(&ip) ||
       std::memcmp(ip.s6_addr, kNat64, sizeof kNat64) == 0)
     return Classify(LastFourBytes(ip));
-  if (IN6_IS_ADDR_LINKLOCAL(&ip)) return Kind::kLinkLocal;
-  if (IN6_IS_ADDR_MULTICAST(&ip) ||
+  if (IN6_IS_ADDR_LINKLOCAL(&ip) ||
       std::memcmp(ip.s6_addr, kAmazonMetadata, sizeof kAmazonMetadata) == 0)
-    return Kind::kNever;
+    return Kind::kLinkLocal;
+  if (IN6_IS_ADDR_MULTICAST(&ip)) return Kind::kNever;
   return Kind::kOrdinary;
 }
 

@@ -11,8 +11,9 @@ namespace trawl::storage {
 /// Refused always: multicast, broadcast, and addresses of cloud metadata services other than
 /// link-local ones. Everything else (public and private networks) may be reached.
 struct AddressPolicy {
-  bool loopback = false;    // 127/8, ::1, and 0.0.0.0 and ::, which mean this machine too
-  bool link_local = false;  // 169.254/16 and fe80::/10, where instance credentials are served
+  bool loopback = false;  // 127/8, ::1, and 0.0.0.0 and ::, which mean this machine too
+  // 169.254/16, fe80::/10 and Amazon's fd00:ec2::/32, where instance credentials are served
+  bool link_local = false;
 
   /// IPv4 addresses inside IPv6 ones are judged as IPv4.
   bool Allows(const sockaddr& address) const;

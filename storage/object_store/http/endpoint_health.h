@@ -1,6 +1,7 @@
 #pragma once
-// Whether an endpoint serves us, and what to do with a request that it did not serve: one bad object
-// is a failure, an endpoint in trouble is waited for. Counts and decides; sends nothing itself.
+// Whether an endpoint serves us, and what to do with a request that it did not serve: one bad
+// object is a failure, an endpoint in trouble is waited for. Counts and decides; sends nothing
+// itself.
 
 #include <chrono>
 #include <cstdint>
@@ -45,9 +46,9 @@ class EndpointHealth {
 
   explicit EndpointHealth(size_t in_flight_max) : limit(in_flight_max) {}
 
-  /// An object that keeps failing is to blame when the endpoint served others meanwhile; when nobody
-  /// can tell, that is a doubt, and without anything known to be good an outage. So is a retry
-  /// budget that is empty. A refusal (403) is the object's own if the known good one is still
+  /// An object that keeps failing is to blame when the endpoint served others meanwhile; when
+  /// nobody can tell, that is a doubt, and without anything known to be good an outage. So is a
+  /// retry budget that is empty. A refusal (403) is the object's own if the known good one is still
   /// served; where none is known, until 20 came in a row or one names the credentials.
   Next After(const Verdict& verdict, const Attempt& attempt, Strikes& strikes);
   /// A doubt, or a probe, was answered: what was served before is served, or is not.

@@ -1,24 +1,11 @@
 #include "storage/object_store/http/http_client.h"
 
-#include <curl/curl.h>
-
 #include <utility>
 
-#include "config/check.h"
 #include "storage/object_store/http/event_loop.h"
 
 namespace trawl::storage {
-namespace {
-
 using std::chrono::milliseconds;
-
-// curl_global_init is not thread-safe and must happen before the first handle.
-void InitCurlOnce() {
-  static const CURLcode result = curl_global_init(CURL_GLOBAL_DEFAULT);
-  CHECK(result == CURLE_OK);
-}
-
-}  // namespace
 
 HttpClientLimits HttpClientLimits::From(const Settings& settings) {
   HttpClientLimits limits;

@@ -56,8 +56,8 @@ struct HttpTask {
 };
 
 /// Many downloads side by side. What one endpoint gets at a time adapts to what it bears; a retry
-/// budget keeps an endpoint in trouble from being asked for more than it would be in health; when it
-/// serves nobody, downloads from it are paused and probed for, and no object is blamed for it. A
+/// budget keeps an endpoint in trouble from being asked for more than it would be in health; when
+/// it serves nobody, downloads from it are paused and probed for, and no object is blamed for it. A
 /// request whose first byte is late is sent a second time, and whichever is served first counts.
 ///
 /// Thread-safe. The destructor cancels what is left: every task's `done` has been called when it

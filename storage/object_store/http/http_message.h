@@ -13,12 +13,14 @@
 
 namespace trawl::storage {
 
-/// A GET. The URL is sent as it stands.
+/// The URL is sent as it stands.
 struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
   AddressPolicy addresses;
   uint64_t max_body_bytes = 0;  // of a reply with status 200
+  std::string method = "GET";
+  std::string body{};  // sent only with other methods than GET
 };
 
 /// Fields of a reply in their order, names in lower case.

@@ -21,9 +21,9 @@ class Outage {
   /// When the next probe may be sent; only while on().
   Time next_probe() const { return next_probe_; }
 
-  /// Begins, or a probe was in vain. The time to the next probe doubles from half a second up to 5 s,
-  /// with jitter, so that recovery is noticed soon; `wish` is the server's Retry-After, honoured up
-  /// to a minute.
+  /// Begins, or a probe was in vain. The time to the next probe doubles from half a second up to 5
+  /// s, with jitter, so that recovery is noticed soon; `wish` is the server's Retry-After, honoured
+  /// up to a minute.
   void Prolong(Time now, std::string reason, Duration wish, std::mt19937_64& random);
   void End() { on_ = false; }
 

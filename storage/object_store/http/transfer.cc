@@ -62,6 +62,11 @@ Wire WireOf(CURLcode result, bool body_began) {
 
 }  // namespace
 
+void InitCurlOnce() {
+  static const CURLcode result = curl_global_init(CURL_GLOBAL_DEFAULT);
+  CHECK(result == CURLE_OK);
+}
+
 // curl calls these through C: nothing may throw through them.
 struct Transfer::Callbacks {
   static size_t Header(char* data, size_t, size_t size, void* self) noexcept {
@@ -139,6 +144,11 @@ void Transfer::Configure() {
   Set(easy_, CURLOPT_OPENSOCKETDATA, this);
   Set(easy_, CURLOPT_PREREQFUNCTION, &Callbacks::BeforeRequest);
   Set(easy_, CURLOPT_PREREQDATA, this);
+  if (request_.method != "GET") {
+    Set(easy_, CURLOPT_CUSTOMREQUEST, request_.method.c_str());
+    Set(easy_, CURLOPT_POSTFIELDSIZE, static_cast<long>(request_.body.size()));
+    Set(easy_, CURLOPT_POSTFIELDS, request_.body.c_str());
+  }
   curl_slist* list = curl_slist_append(nullptr, "Accept-Encoding: identity");
   for (const std::string& header : request_.headers) list = curl_slist_append(list, header.c_str());
   CHECK(list != nullptr);

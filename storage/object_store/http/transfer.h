@@ -12,6 +12,9 @@
 
 namespace trawl::storage {
 
+/// Before the first handle. Thread-safe, which curl_global_init is not.
+void InitCurlOnce();
+
 struct TransferLimits {
   std::chrono::milliseconds connect_timeout{3'000};
   std::chrono::milliseconds first_byte_timeout{

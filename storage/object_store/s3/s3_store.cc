@@ -120,6 +120,7 @@ Verdict S3Store::Mend(Verdict verdict, const HttpReply& reply, const ServerFault
       return verdict;
     }
   }
+  if (verdict.route == Route::kLockedOut) credentials_->OnRefused();
   const std::string_view region = reply.headers.Find("x-amz-bucket-region");
   if (!region.empty() && region != endpoint_.region)
     verdict.error.message +=
@@ -165,6 +166,7 @@ Result<ListPage> S3Store::List(const std::string& source, const std::string& pre
                                const std::string& start_after, int max_keys) {
   TRAWL_ASSIGN(S3Uri uri, ParseS3Uri(source));
   TRAWL_TRY(CheckBucket(uri.bucket));
+  if (!anonymous_) credentials_->Await();
   std::string& folder = uri.key;
   if (!folder.empty() && !folder.ends_with('/')) folder += '/';
   PageRequest request{.bucket = uri.bucket,
@@ -201,6 +203,7 @@ void S3Store::Get(GetRequest request, std::stop_token stop, GetCallback done) {
   if (uri->key.empty())
     return Refuse(client_, {ObjectErrorCode::kNotFound, "an object's key cannot be empty"},
                   std::move(done));
+  if (!anonymous_) credentials_->Await();
   const S3Location location = Locate(endpoint_, uri->bucket, uri->key);
   if (request.expected_bytes.value_or(0) > max_object_bytes_)
     return Refuse(

@@ -12,7 +12,9 @@
 namespace trawl::storage {
 namespace {
 
-Environment Of(std::map<std::string, std::string> values) {
+using Variables = std::map<std::string, std::string>;
+
+Environment Of(Variables values) {
   return [values = std::move(values)](const std::string& name) {
     const auto it = values.find(name);
     return it == values.end() ? std::string() : it->second;
@@ -53,6 +55,24 @@ TEST(FindCredentials, ReadsTheNamedProfileOfTheNamedFile) {
   EXPECT_EQ(found->session_token.Reveal(), "t");
 }
 
+TEST(FindCredentials, ReadsKeysAndRolesFromTheConfigFile) {
+  const testing::TempDir dir;
+  dir.Write(".aws/config",
+            "[default]\nregion=eu-west-1\n[profile work]\naws_access_key_id=w\n"
+            "aws_secret_access_key=ws\n[profile half]\nrole_arn=arn\nsource_profile=work\n");
+  Variables values = {{"HOME", dir.path().string()}, {"AWS_PROFILE", "work"}};
+  EXPECT_EQ(FindCredentials(Of(values))->Get()->access_key, "w");
+  dir.Write(".aws/credentials", "[work]\naws_access_key_id=k\naws_secret_access_key=ks\n");
+  EXPECT_EQ(FindCredentials(Of(values))->Get()->access_key, "k");
+  values["AWS_PROFILE"] = "half";
+  EXPECT_NE(FindCredentials(Of(values))->Get().error().message().find("lacks"), std::string::npos);
+  // A default profile that holds a region only is passed over.
+  values["AWS_PROFILE"] = "";
+  values["AWS_EC2_METADATA_DISABLED"] = "true";
+  EXPECT_NE(FindCredentials(Of(values))->Get().error().message().find("no S3 credentials"),
+            std::string::npos);
+}
+
 TEST(FindCredentials, NamesWhatIsMissing) {
   const testing::TempDir dir;
   const auto message = [](std::map<std::string, std::string> values) {
@@ -64,7 +84,9 @@ TEST(FindCredentials, NamesWhatIsMissing) {
             "permission_denied: AWS_ACCESS_KEY_ID is set but AWS_SECRET_ACCESS_KEY is not");
   EXPECT_EQ(message({{"TRAWL_S3_SECRET_KEY", "s"}}),
             "permission_denied: TRAWL_S3_SECRET_KEY is set but TRAWL_S3_ACCESS_KEY is not");
-  EXPECT_NE(message({{"HOME", dir.path().string()}}).find("AWS_ACCESS_KEY_ID"), std::string::npos);
+  EXPECT_NE(message({{"HOME", dir.path().string()}, {"AWS_EC2_METADATA_DISABLED", "true"}})
+                .find("AWS_ACCESS_KEY_ID"),
+            std::string::npos);
   EXPECT_NE(message({{"HOME", dir.path().string()}, {"AWS_PROFILE", "x"}}).find("cannot be read"),
             std::string::npos);
   const auto file = dir.Write("keys", "[half]\naws_access_key_id=o\n");

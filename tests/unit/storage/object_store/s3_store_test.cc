@@ -117,7 +117,7 @@ TEST_F(S3StoreTest, ListingErrorsSayWhatThePersonHasToDo) {
 }
 
 TEST_F(S3StoreTest, WithoutCredentialsNothingIsSent) {
-  S3Store& store = Open({{"HOME", "/nonexistent"}});
+  S3Store& store = Open({{"HOME", "/nonexistent"}, {"AWS_EC2_METADATA_DISABLED", "true"}});
   EXPECT_NE(Keys(store.List("s3://b/", "", "", 10)).find("AWS_ACCESS_KEY_ID"), std::string::npos);
   const auto result = Fetch(store, {"s3://b/k", {}, ""});
   EXPECT_EQ(result.error().code, ObjectErrorCode::kForbidden);
