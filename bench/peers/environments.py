@@ -14,9 +14,12 @@ PACKAGES = {
     "torch": ["torch", "onnx2torch", "numpy"],
     # Whole pipelines.
     "tuned": ["onnxruntime", "openvino", "onnx", "numpy", "aiohttp", *PHOTOS],
+    "spark": ["mxnet==1.9.1", "numpy<1.24", "pyspark==3.5.5", *PHOTOS],
+    "celery": ["celery[redis]", "onnxruntime", "numpy", *PHOTOS],
+    "ray": ["ray[data]", "onnxruntime", "numpy", *PHOTOS],
 }
 # MXNet's last release knows no later Python.
-VERSIONS = {"mxnet": ("3.9", "3.8", "3.7")}
+VERSIONS = {"mxnet": ("3.9", "3.8", "3.7"), "spark": ("3.9",)}
 
 
 def runs(python):

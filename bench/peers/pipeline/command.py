@@ -71,14 +71,14 @@ def agreement(classes, reference):
 def one_round(contestants, rounds, absent, bucket):
     reference = None
     for contestant in contestants:
-        if contestant.name in absent:
+        if contestant.title in absent:
             continue
         print(f"{contestant.title} …", end=" ", file=sys.stderr, flush=True)
         try:
             line, classes = referee.judge(contestant, bucket)
         except RuntimeError as error:
             print(error, file=sys.stderr)
-            absent[contestant.name] = str(error)
+            absent[contestant.title] = str(error)
             continue
         reference = reference or classes
         line["top1_as_trawl"] = agreement(classes, reference)
@@ -99,8 +99,8 @@ def contest(options, bucket, folder, scratch, facts):
         else:
             absent["the bound"] = f"there is no {options.image_bench}"
         one_round(contestants, rounds, absent, bucket)
-        if "trawl" in absent:
-            sys.exit(f"trawl: {absent['trawl']}")
+        if not rounds[contestants[0]]:
+            sys.exit("nothing to compare with")
         # After each round: a run of half an hour may be interrupted.
         name = "pipeline-cifar" if options.cifar else "pipeline"
         text = table.write(options.out, name, facts, rounds, bounds, absent)
@@ -110,7 +110,7 @@ def contest(options, bucket, folder, scratch, facts):
 def main(arguments):
     options = parsed(arguments)
     processes.adopt_orphans()
-    with tempfile.TemporaryDirectory(prefix="trawl-contest-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="contest-") as scratch:
         scratch = pathlib.Path(scratch)
         print(f"filling a bucket with {options.photos} pictures …", file=sys.stderr, flush=True)
         if options.cifar:

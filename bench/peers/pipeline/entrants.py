@@ -11,20 +11,56 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))
 import environments  # noqa: E402
 import suite  # noqa: E402
-from server import BUCKET  # noqa: E402
+from server import BUCKET, PHOTOS, SHARED  # noqa: E402
 
-# Name, environment of environments.py, what it is called in the table, script and its flags.
+
+@dataclasses.dataclass
+class Peer:
+    name: str
+    environment: str  # of environments.py
+    title: str
+    script: str
+    flags: list = dataclasses.field(default_factory=list)
+    needs: str = ""  # a program
+
+
 PEERS = (
-    ("ort", "tuned", "tuned Python + ONNX Runtime fp32", ["tuned.py", "--runtime=onnxruntime"]),
-    ("ov", "tuned", "tuned Python + OpenVINO fp32", ["tuned.py", "--runtime=openvino"]),
-    (
+    Peer("ort", "tuned", "tuned Python + ONNX Runtime fp32", "tuned.py", ["--runtime=onnxruntime"]),
+    Peer("ov", "tuned", "tuned Python + OpenVINO fp32", "tuned.py", ["--runtime=openvino"]),
+    Peer(
         "ov-default",
         "tuned",
         "tuned Python + OpenVINO as it comes",
-        ["tuned.py", "--runtime=openvino", "--precision=default"],
+        "tuned.py",
+        ["--runtime=openvino", "--precision=default"],
+    ),
+    Peer(
+        "ov-int8",
+        "tuned",
+        "tuned Python + OpenVINO int8",
+        "tuned.py",
+        ["--runtime=openvino", "--precision=default", "--model={int8}"],
+    ),
+    Peer("celery", "celery", "Celery + ONNX Runtime", "celery_job.py", needs="redis-server"),
+    Peer("ray", "ray", "Ray Data + ONNX Runtime", "ray_job.py"),
+    Peer(
+        "spark-pool",
+        "spark",
+        "reference design: PySpark + MXNet, a process pool for each batch",
+        "spark_mxnet.py",
+        ["--pool=4", "--symbol={symbol}"],
+        "java",
+    ),
+    Peer(
+        "spark",
+        "spark",
+        "PySpark + MXNet without the pool",
+        "spark_mxnet.py",
+        ["--symbol={symbol}"],
+        "java",
     ),
 )
-PEERS_NAMES = [name for name, *_ in PEERS]
+PEERS_NAMES = [peer.name for peer in PEERS]
 MODEL_YAML = """\
 name: resnet18-imagenet
 format: onnx
@@ -57,10 +93,9 @@ class Contestant:
 def package(folder, models):
     """Trawl's form of the model: the same file, with its labels."""
     folder.mkdir()
-    shared = pathlib.Path(os.environ.get("TRAWL_SHARED", suite.SOURCE.parent / "shared"))
     onnx = suite.unpacked("resnet18-imagenet/resnet18-imagenet.onnx", models)
     shutil.copy(onnx, folder / "resnet18-imagenet.onnx")
-    shutil.copy(shared / "models" / "synset.txt", folder)
+    shutil.copy(SHARED / "models" / "synset.txt", folder)
     (folder / "model.yaml").write_text(MODEL_YAML, encoding="ascii")
     return folder
 
@@ -73,30 +108,65 @@ def trawl(options, server, model, scratch):
     return Contestant("trawl", "Trawl fp32", "trawl", command, environment, db)
 
 
-def peer(name, title, script, python, options, server, model, scratch):
-    db = scratch / f"{name}.sqlite"
-    command = [str(python), str(HERE / script[0]), *script[1:]]
+def other(peer, python, options, server, model, scratch):
+    db = scratch / f"{peer.name}.sqlite"
+    models = options.environments / "models"
+    onnx = str(model / "resnet18-imagenet.onnx")
+    forms = {"{symbol}": mxnet_form, "{int8}": lambda folder: int8_form(python, onnx, folder)}
+    command = [str(python), str(HERE / peer.script), f"--model={onnx}"]
+    for flag in peer.flags:
+        name, _, value = flag.partition("=")
+        command.append(f"{name}={forms[value](models)}" if value in forms else flag)
     command += [f"--endpoint={server.endpoint}", f"--bucket={BUCKET}", f"--db={db}"]
-    command += [f"--model={model / 'resnet18-imagenet.onnx'}", f"--cores={options.threads}"]
-    command += [f"--labels={model / 'synset.txt'}"]
-    # A thread for each process: the processes share the cores out.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
-    return Contestant(name, title, "peer", command, environment, db)
+    command += [f"--labels={model / 'synset.txt'}", f"--cores={options.threads}"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(HERE),
+        "OMP_NUM_THREADS": "1",  # the processes share the cores out
+        "RAY_USAGE_STATS_ENABLED": "0",
+        **{name: str(scratch) for name in ("TMPDIR", "RAY_TMPDIR", "SPARK_LOCAL_DIRS")},
+    }
+    return Contestant(peer.name, peer.title, "peer", command, environment, db)
+
+
+def mxnet_form(folder):
+    suite.unpacked("resnet18-imagenet/resnet18-raw255-0000.params", folder)
+    return suite.unpacked("resnet18-imagenet/resnet18-raw255-symbol.json", folder)
+
+
+def int8_form(python, onnx, folder):
+    """Made once, by ONNX Runtime's own quantisation."""
+    made = folder / "resnet18-imagenet" / "resnet18-imagenet-int8.onnx"
+    if not made.exists():
+        command = [str(python), str(HERE / "quantise.py"), onnx, str(PHOTOS), str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"quantising: {done.stderr.strip().splitlines()[-1]}")
+    return made
+
+
+def python_of(peer, folder):
+    """Its Python, or a reason why there is none."""
+    if peer.needs and shutil.which(peer.needs) is None:
+        return None, f"it needs {peer.needs}"
+    return environments.make(peer.environment, folder)
 
 
 def gather(options, server, scratch):
-    """(contestants, {name: why it cannot take part})."""
+    """(contestants, {title: why it cannot take part})."""
     model = package(scratch / "model", options.environments / "models")
     found, absent = [trawl(options, server, model, scratch)], {}
-    for name, environment, title, script in PEERS:
-        if name not in options.contestants:
+    for peer in PEERS:
+        if peer.name not in options.contestants:
             continue
-        python, problem = environments.make(environment, options.environments)
-        if problem:
-            absent[name] = problem
-            print(f"without {title}: {problem}", file=sys.stderr)
-            continue
-        found.append(peer(name, title, script, python, options, server, model, scratch))
+        python, problem = python_of(peer, options.environments)
+        try:
+            if problem:
+                raise RuntimeError(problem)
+            found.append(other(peer, python, options, server, model, scratch))
+        except RuntimeError as error:
+            absent[peer.title] = str(error)
+            print(f"without {peer.title}: {error}", file=sys.stderr)
     return found, absent
 
 

@@ -48,9 +48,8 @@ def square(data):
     return cv2.resize(crop, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
 
 
-def fill(target, data, normalise=True):
-    """Writes a photo to `target`, [3, SIZE, SIZE] float32."""
-    image = square(data)
+def fill(target, image, normalise):
+    """`image`: [SIZE, SIZE, 3] uint8, written to `target`, [3, SIZE, SIZE] float32."""
     for channel in range(3):
         target[channel] = image[:, :, channel]
         if normalise:
@@ -67,12 +66,12 @@ def top(outputs, logits=True):
     return [[(int(c), float(row[c])) for c in classes] for row, classes in zip(outputs, best)]
 
 
-def answers(photos, run, batch, normalise=True, logits=True):
-    """(key, top-5) of each (key, bytes), `batch` at a time. `run`: [batch, 3, …] → outputs."""
+def answers(squares, run, batch, normalise=True, logits=True):
+    """(key, top-5) of each (key, square), `batch` at a time. `run`: [batch, 3, …] → outputs."""
     tensor = numpy.zeros((batch, 3, SIZE, SIZE), numpy.float32)
     keys = []
-    for key, data in photos:
-        fill(tensor[len(keys)], data, normalise)
+    for key, image in squares:
+        fill(tensor[len(keys)], image, normalise)
         keys.append(key)
         if len(keys) == batch:
             yield list(zip(keys, top(run(tensor), logits)))

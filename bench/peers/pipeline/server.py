@@ -16,19 +16,19 @@ from s3_client import ACCESS_KEY, SECRET_KEY, S3Server  # noqa: E402
 from trawl_e2e import wait_until  # noqa: E402
 
 GATEWAY_VERSION = "v1.8.0"
-BUCKET = "photos"
 
 SHARED = pathlib.Path(os.environ.get("TRAWL_SHARED", SOURCE.parent / "shared"))
+PHOTOS = SHARED / "images" / "imagenet"
+BUCKET = "photos"
 
 
 def photos(count):
     """(folder, [(key, file)]): the photos, and again under other keys until they are enough."""
-    folder = SHARED / "images" / "imagenet"
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg"))
+    files = sorted(p for p in PHOTOS.iterdir() if p.suffix.lower() in (".jpg", ".jpeg"))
     if not files:
-        raise SystemExit(f"no photos in {folder}")
+        raise SystemExit(f"no photos in {PHOTOS}")
     pairs = ((i // len(files), files[i % len(files)]) for i in range(count))
-    return folder, [(f"{round_:04}/{file.name}", file) for round_, file in pairs]
+    return PHOTOS, [(f"{round_:04}/{file.name}", file) for round_, file in pairs]
 
 
 def cifar(count, scratch):

@@ -68,10 +68,10 @@ def bound_text(bounds, trawl):
 
 
 NOTES = (
-    "Steady: between the first fifth and the last tenth of the photos. Whole: from start to the last "
-    "committed row. RSS counts shared pages in each process, PSS once. `~`: in some rounds others "
-    "took more than 4 % of the machine. Top-1 as Trawl: with another decoder and resize, so never "
-    "all."
+    "Steady: between the first fifth and the last tenth of the photos. Whole: from start to the "
+    "last committed row. RSS counts shared pages in each process, PSS once. `~`: in some rounds "
+    "others took more than 4 % of the machine. Top-1 as Trawl: with another decoder and resize, so "
+    "never all."
 )
 
 

@@ -68,13 +68,14 @@ class Downloads:
 
 
 def work(options, chunks, answers):
-    photos = Downloads(options.bucket, chunks)
+    downloads = Downloads(options.bucket, chunks)
     # Imported here, so that the parent need not be as large.
     from engines import engine
-    import photos as pictures
+    import photos
 
     run = engine(options.runtime, options.model, options.batch, options.precision)
-    for batch in pictures.answers(photos, run, options.batch):
+    squares = ((key, photos.square(data)) for key, data in downloads)
+    for batch in photos.answers(squares, run, options.batch):
         answers.put((job.now_ms(), batch))
     answers.put(None)
 
