@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 import tempfile
 
@@ -68,14 +69,14 @@ def agreement(classes, reference):
     return same / len(reference)
 
 
-def one_round(contestants, rounds, absent, bucket):
+def one_round(contestants, rounds, absent, bucket, count):
     reference = None
     for contestant in contestants:
         if contestant.title in absent:
             continue
         print(f"{contestant.title} …", end=" ", file=sys.stderr, flush=True)
         try:
-            line, classes = referee.judge(contestant, bucket)
+            line, classes = referee.judge(contestant, bucket, count)
         except RuntimeError as error:
             print(error, file=sys.stderr)
             absent[contestant.title] = str(error)
@@ -98,9 +99,9 @@ def contest(options, bucket, folder, scratch, facts):
             bounds.append(bound.measure(options, folder, scratch / "model"))
         else:
             absent["the bound"] = f"there is no {options.image_bench}"
-        one_round(contestants, rounds, absent, bucket)
-        if not rounds[contestants[0]]:
-            sys.exit("nothing to compare with")
+        one_round(contestants, rounds, absent, bucket, facts["count"])
+        if contestants[0].title in absent:
+            sys.exit("there is nothing to compare with")
         # After each round: a run of half an hour may be interrupted.
         name = "pipeline-cifar" if options.cifar else "pipeline"
         text = table.write(options.out, name, facts, rounds, bounds, absent)
@@ -110,6 +111,8 @@ def contest(options, bucket, folder, scratch, facts):
 def main(arguments):
     options = parsed(arguments)
     processes.adopt_orphans()
+    # As Ctrl-C does: contestants and server end first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="contest-") as scratch:
         scratch = pathlib.Path(scratch)
         print(f"filling a bucket with {options.photos} pictures …", file=sys.stderr, flush=True)

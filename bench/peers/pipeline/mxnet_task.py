@@ -1,4 +1,4 @@
-"""What an executor of the reference design runs: the network, loaded once and kept, and a partition.
+"""What an executor of the reference design runs: a network, loaded once and kept, on a partition.
 
 A module of its own: what Spark ships by value would load the network for each task.
 """

@@ -3,10 +3,12 @@
 import contextlib
 import os
 import resource
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -48,15 +50,19 @@ def run(contestant, server):
             text=True,
             start_new_session=True,
         )
+        # Killed, all of it: what holds the pipe open, too.
+        limit = threading.Timer(LIMIT_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+        limit.start()
         try:
             # A peer says when its rows are committed; Trawl ends when they are.
             line = process.stdout.readline() if contestant.kind == "peer" else ""
             if contestant.kind == "trawl":
-                process.wait(LIMIT_SECONDS)
+                process.wait()
             seconds = time.monotonic() - start
             process.stdout.close()
-            process.wait(LIMIT_SECONDS)
+            process.wait()
         finally:
+            limit.cancel()
             processes.end({server.pid})
         if process.returncode != 0 or (contestant.kind == "peer" and not line):
             errors.seek(0)
@@ -85,7 +91,7 @@ def rows(contestant):
     return finished, {key: [ranks[r] for r in sorted(ranks)] for key, ranks in found.items()}
 
 
-def judge(contestant, server):
+def judge(contestant, server, count):
     """One run: its figures, and {key: classes by rank}."""
     contestant.prepare()
     machine, started_at = contest.busy_seconds(), time.time()
@@ -98,8 +104,8 @@ def judge(contestant, server):
     wall = time.time() - started_at
     foreign = contest.busy_seconds() - machine - used - own - served
     finished, classes = rows(contestant)
-    if not finished:
-        raise RuntimeError("it left no rows")
+    if len(finished) != count:
+        raise RuntimeError(f"{len(finished)} of {count} photos are in its database")
     return {
         "versions": line,
         "images_per_second_steady": steady_rate(finished),
