@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "config/clock.h"
 #include "ops/telemetry/log.h"
 #include "storage/topics.h"
 
@@ -17,19 +16,21 @@ constexpr milliseconds kLongestBackoff{30'000};
 
 }  // namespace
 
-Result<std::optional<JobRecord>> ReadJob(storage::MessageLog& log, const std::string& job_id) {
+Result<std::optional<JobRecord>> ReadJob(storage::MessageLog& log, const std::string& job_id,
+                                         const Clock& clock) {
   std::optional<std::string> newest;
-  TRAWL_TRY(storage::ReadToEnd(log, storage::kJobsTopic, [&](const storage::LogRecord& record) {
+  const auto take = [&](const storage::LogRecord& record) {
     if (record.key == job_id) newest = record.value;
-  }));
+  };
+  TRAWL_TRY(storage::ReadToEnd(log, storage::kJobsTopic, take, clock));
   if (!newest) return std::nullopt;
   TRAWL_ASSIGN(JobRecord job, DecodeJobRecord(*newest));
   return job;
 }
 
 Result<std::unique_ptr<JobLedger>> JobLedger::Open(storage::MessageLog& log,
-                                                   const std::string& job_id) {
-  std::unique_ptr<JobLedger> ledger(new JobLedger(log, job_id));
+                                                   const std::string& job_id, Clock& clock) {
+  std::unique_ptr<JobLedger> ledger(new JobLedger(log, job_id, clock));
   TRAWL_TRY(ledger->Reopen());
   return ledger;
 }
@@ -43,7 +44,7 @@ Status JobLedger::Reopen() {
 /// A record of this job that cannot be read is an error: to take the job for a new one would
 /// enqueue everything again.
 Status JobLedger::Read() {
-  TRAWL_ASSIGN(std::optional<JobRecord> found, ReadJob(log_, job_id_));
+  TRAWL_ASSIGN(std::optional<JobRecord> found, ReadJob(log_, job_id_, clock_));
   exists_ = found.has_value();
   job_ = std::move(found).value_or(JobRecord());
   job_.job_id = job_id_;
@@ -65,7 +66,7 @@ Status JobLedger::Update(const Change& change, std::stop_token stop) {
       if ((!fenced && !IsRetryable(status.code())) || attempt == kMaxAttempts) return status;
       ops::Log(ops::LogLevel::kWarn, "writing the job again",
                {{"job", job_id_}, {"reason", status.message()}});
-      if (!SystemClock().SleepFor(backoff, stop)) return Error(Code::kCancelled, "interrupted");
+      if (!clock_.SleepFor(backoff, stop)) return Error(Code::kCancelled, "interrupted");
       backoff = std::min(backoff * 2, kLongestBackoff);
       // Fenced, somebody else's change comes first. Otherwise the job is ours, and nobody can tell
       // whether the transaction took effect but the record itself.

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "config/clock.h"
 #include "config/records.h"
 #include "config/status.h"
 #include "storage/message_log/message_log.h"
@@ -18,9 +19,10 @@ namespace trawl::producer {
 
 /// The job's newest record, read without fencing anybody; none when there is no such job. Errors:
 /// the log's; kInvalidArgument or kUnimplemented when the record cannot be read.
-Result<std::optional<JobRecord>> ReadJob(storage::MessageLog& log, const std::string& job_id);
+Result<std::optional<JobRecord>> ReadJob(storage::MessageLog& log, const std::string& job_id,
+                                         const Clock& clock = SystemClock());
 
-/// Not thread-safe; `log` outlives it.
+/// Not thread-safe; `log` and `clock` outlive it.
 class JobLedger {
  public:
   /// Makes `next` out of the newest record, which it is given a copy of, and adds the messages that
@@ -30,7 +32,8 @@ class JobLedger {
 
   /// Fences every other ledger of the job.
   static Result<std::unique_ptr<JobLedger>> Open(storage::MessageLog& log,
-                                                 const std::string& job_id);
+                                                 const std::string& job_id,
+                                                 Clock& clock = SystemClock());
 
   /// As it was when the ledger was opened or last written; a fresh one when there was none.
   const JobRecord& job() const { return job_; }
@@ -44,12 +47,14 @@ class JobLedger {
   Status Reopen();
 
  private:
-  JobLedger(storage::MessageLog& log, std::string job_id) : log_(log), job_id_(std::move(job_id)) {}
+  JobLedger(storage::MessageLog& log, std::string job_id, Clock& clock)
+      : log_(log), job_id_(std::move(job_id)), clock_(clock) {}
 
   Status Read();
 
   storage::MessageLog& log_;
   const std::string job_id_;
+  Clock& clock_;
   std::unique_ptr<storage::TransactionalProducer> producer_;
   JobRecord job_;
   bool exists_ = false;

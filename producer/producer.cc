@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <map>
 
-#include "config/clock.h"
 #include "config/set_digest.h"
 #include "ops/telemetry/log.h"
 #include "producer/feed.h"
@@ -61,7 +60,7 @@ class Enqueuer {
   Status Open() {
     TRAWL_TRY(options_.log.EnsureTopics(storage::TopicSpecs(options_.settings)));
     TRAWL_ASSIGN(partitions_, options_.log.PartitionCount(work_topic_));
-    TRAWL_ASSIGN(ledger_, JobLedger::Open(options_.log, options_.job_id));
+    TRAWL_ASSIGN(ledger_, JobLedger::Open(options_.log, options_.job_id, options_.clock));
     if (!ledger_->exists()) return OkStatus();
     TRAWL_TRY(CheckSameJob(job(), options_));
     return CheckNotCancelled(job());
@@ -77,9 +76,10 @@ class Enqueuer {
              {{"job", options_.job_id}, {"enqueued", job().objects}});
     JobRecord newest = job();
     while (newest.control == JobControl::kPaused) {
-      if (!SystemClock().SleepFor(kPausePoll, stop))
+      if (!options_.clock.SleepFor(kPausePoll, stop))
         return Error(Code::kCancelled, "interrupted while job {} was paused", options_.job_id);
-      Result<std::optional<JobRecord>> read = ReadJob(options_.log, options_.job_id);
+      Result<std::optional<JobRecord>> read =
+          ReadJob(options_.log, options_.job_id, options_.clock);
       if (!read && !IsRetryable(read.error().code())) return read.error();
       if (read && *read) newest = std::move(**read);
     }
@@ -119,7 +119,7 @@ class Enqueuer {
     next.spec = options_.spec;
     next.input = InputName(options_.prefix, options_.manifest_path);
     next.queue = options_.settings.queue;
-    next.created_at_ms = SystemClock().WallMillis();
+    next.created_at_ms = options_.clock.WallMillis();
   }
 
   void AddBatches(const FeedPage& page, JobRecord& next, std::vector<OutgoingRecord>& out) const {

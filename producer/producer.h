@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "config/clock.h"
 #include "config/records.h"
 #include "config/settings.h"
 #include "config/stop.h"
@@ -23,6 +24,7 @@ struct ProducerOptions {
   std::string prefix;                                 // listings only
   std::string manifest_path;                          // empty: list the source; "-": stdin
   std::function<void(const JobRecord&)> on_progress;  // after each page; may be empty
+  Clock& clock = SystemClock();
 };
 
 /// What SOURCE on the command line means.

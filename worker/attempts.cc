@@ -6,7 +6,6 @@
 #include <random>
 #include <utility>
 
-#include "config/clock.h"
 #include "config/json_reader.h"
 #include "config/json_writer.h"
 #include "ops/telemetry/log.h"
@@ -86,8 +85,8 @@ Result<Attempt> DecodeAttempt(std::string_view text) {
   return attempt;
 }
 
-Attempts::Attempts(storage::MessageLog& log, std::string group)
-    : log_(log), group_(std::move(group)), life_(NewLife()) {}
+Attempts::Attempts(storage::MessageLog& log, std::string group, const Clock& clock)
+    : log_(log), clock_(clock), group_(std::move(group)), life_(NewLife()) {}
 
 std::string Attempts::KeyOf(const storage::TopicPartition& at) const {
   return fmt::format("{}/{}/{}", group_, at.topic, at.partition);
@@ -110,13 +109,13 @@ Result<std::map<std::string, Attempt>> Attempts::ReadAll() {
                {{"offset", record.offset}, {"reason", attempt.error().message()}});
     }
   };
-  TRAWL_TRY(storage::ReadToEnd(log_, storage::kAttemptsTopic, take));
+  TRAWL_TRY(storage::ReadToEnd(log_, storage::kAttemptsTopic, take, clock_));
   return newest;
 }
 
 Attempts::Claimed Attempts::Inherit(std::optional<Attempt> earlier) const {
   Claimed claimed;
-  const int64_t now = SystemClock().WallMillis();
+  const int64_t now = clock_.WallMillis();
   if (earlier && !earlier->released) {
     claimed.attempt = std::move(*earlier);
     Attempt& attempt = claimed.attempt;

@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/clock.h"
 #include "config/status.h"
 #include "storage/message_log/message_log.h"
 #include "worker/publisher.h"
@@ -47,8 +48,8 @@ class Attempts {
   /// An object's runs before it is condemned.
   static constexpr int kTries = 3;
 
-  /// `log` outlives it. `group`: whose partitions.
-  Attempts(storage::MessageLog& log, std::string group);
+  /// `log` and `clock` outlive it. `group`: whose partitions.
+  Attempts(storage::MessageLog& log, std::string group, const Clock& clock);
 
   /// Reads what became of the earlier owners of `partitions`, and puts our name there.
   Status Claim(std::span<const storage::TopicPartition> partitions, Publisher& publisher);
@@ -81,6 +82,7 @@ class Attempts {
   Claimed Inherit(std::optional<Attempt> earlier) const;
 
   storage::MessageLog& log_;
+  const Clock& clock_;
   const std::string group_;
   const std::string life_;
   std::map<storage::TopicPartition, Claimed> claimed_;

@@ -54,6 +54,17 @@ class BoundedQueue {
     return item;
   }
 
+  /// Never waits.
+  std::optional<T> TryPop() {
+    std::unique_lock lock(mutex_);
+    if (items_.empty()) return std::nullopt;
+    std::optional<T> item(std::move(items_.front()));
+    items_.pop_front();
+    lock.unlock();
+    room_.notify_one();
+    return item;
+  }
+
   /// Refuses new items; those inside can still be popped.
   void Close() {
     {

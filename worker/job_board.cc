@@ -16,10 +16,13 @@ constexpr milliseconds kReadInterval{200};  // how soon a pause is heard of
 
 Status JobBoard::Open() {
   std::map<storage::TopicPartition, int64_t> next;
-  TRAWL_TRY(storage::ReadToEnd(log_, storage::kJobsTopic, [&](const storage::LogRecord& record) {
-    Take(record);
-    next[record.at] = record.offset + 1;
-  }));
+  TRAWL_TRY(storage::ReadToEnd(
+      log_, storage::kJobsTopic,
+      [&](const storage::LogRecord& record) {
+        Take(record);
+        next[record.at] = record.offset + 1;
+      },
+      clock_));
   TRAWL_ASSIGN(const int partitions, log_.PartitionCount(storage::kJobsTopic));
   std::vector<storage::TopicOffset> from;
   for (int32_t partition = 0; partition < partitions; ++partition) {

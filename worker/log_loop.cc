@@ -62,7 +62,8 @@ LogLoop::LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipel
       topic_(storage::WorkTopic(options.settings.queue)),
       pipeline_(pipeline),
       stop_(std::move(stop)),
-      attempts_(options.log, options.settings.group),
+      clock_(options.clock),
+      attempts_(options.log, options.settings.group, clock_),
       jobs_(options.log, clock_) {}
 
 Status LogLoop::Run() {

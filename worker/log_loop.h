@@ -95,7 +95,7 @@ class LogLoop final : public storage::RebalanceListener {
   const std::string topic_;
   Pipeline& pipeline_;
   const StopSignals stop_;
-  Clock& clock_ = SystemClock();
+  Clock& clock_;
 
   BatchTracker tracker_;
   std::set<storage::TopicPartition> assigned_;

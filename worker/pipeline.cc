@@ -10,25 +10,26 @@ namespace trawl::worker {
 
 // Member order matters: stages refer to queues, threads to everything.
 Pipeline::Pipeline(const Settings& settings, const WorkerLimits& limits,
-                   storage::ObjectStore& objects, DecoderPool& pictures)
+                   storage::ObjectStore& objects, DecoderPool& pictures, Clock& clock, Mode mode)
     : limits_(limits),
       pictures_(pictures),
-      meter_(limits.threads),
+      meter_(limits.threads, clock),
       decode_memory_(limits.decode_bytes),
       budget_{Budget(limits.download_slots), Budget(limits.download_bytes)},
       accepted_(kDispatchQueue),
-      scheduler_(limits, std::chrono::milliseconds(settings.batch_delay_ms), meter_),
-      models_(settings.allow_root, SystemClock()),
+      scheduler_(limits, std::chrono::milliseconds(settings.batch_delay_ms), meter_, clock),
+      models_(settings.allow_root, clock),
       dispatch_(objects, models_, budget_, scheduler_, meter_) {
   for (size_t i = 0; i < limits.sessions; ++i)
     idle_sessions_.push_back(std::make_unique<InferStage>(limits.batch_size));
+  if (mode == Mode::kSteps) return;
   dispatcher_ = std::jthread([this] { Dispatch(); });
   for (size_t i = 0; i < limits.threads; ++i) threads_.emplace_back([this] { Compute(); });
 }
 
 Pipeline::~Pipeline() {
   accepted_.Close();
-  dispatcher_.join();
+  if (dispatcher_.joinable()) dispatcher_.join();
   dispatch_.WaitForDownloads();
   scheduler_.Close();
   threads_.clear();
@@ -42,6 +43,16 @@ void Pipeline::Dispatch() noexcept {
 void Pipeline::Compute() noexcept {
   const std::stop_token stop = abort_.get_token();
   while (std::optional<Task> task = scheduler_.Next(stop)) Do(std::move(*task), stop);
+}
+
+bool Pipeline::Step() {
+  if (const auto order = accepted_.TryPop()) {
+    dispatch_.Run(*order, abort_.get_token());
+    return true;
+  }
+  std::optional<Task> task = scheduler_.TryNext();
+  if (task) Do(std::move(*task), abort_.get_token());
+  return task.has_value();
 }
 
 void Pipeline::Do(Task task, std::stop_token stop) {

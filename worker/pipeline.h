@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "config/clock.h"
 #include "config/settings.h"
 #include "storage/object_store/object_store.h"
 #include "worker/bounded_queue.h"
@@ -28,11 +29,20 @@ namespace trawl::worker {
 /// The log thread owns it and calls everything. `objects` and `pictures` outlive it.
 class Pipeline {
  public:
+  enum class Mode {
+    kThreads,  // of its own do the work
+    kSteps,    // whoever calls Step does, so that a test decides what happens when
+  };
+
   Pipeline(const Settings& settings, const WorkerLimits& limits, storage::ObjectStore& objects,
-           DecoderPool& pictures);
-  /// Closes the queues front to back and waits for the threads. Batches whose downloads were not
-  /// cancelled are finished first, unless Abort was called.
+           DecoderPool& pictures, Clock& clock = SystemClock(), Mode mode = Mode::kThreads);
+  /// Closes the queues front to back and waits for the downloads and the threads. Batches whose
+  /// downloads were not cancelled are finished first, unless Abort was called.
   ~Pipeline();
+
+  /// Without threads: does one thing of what there is to do. False: there is nothing. Waits for
+  /// nothing but budgets, hence never when they hold all that is in flight.
+  bool Step();
 
   /// False when the dispatcher has enough to do: offer it again later.
   bool TrySubmit(DispatchOrder order) { return accepted_.TryPush(order); }

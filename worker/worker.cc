@@ -20,7 +20,7 @@ Status RunWorker(const WorkerOptions& options, StopSignals stop) {
   TRAWL_ASSIGN(const auto decoders,
                DecoderPool::Start(DecoderOptions::From(options.settings, options.decoder_command,
                                                        limits.decode_threads)));
-  Pipeline pipeline(options.settings, limits, options.objects, *decoders);
+  Pipeline pipeline(options.settings, limits, options.objects, *decoders, options.clock);
   LogLoop loop(options, limits, pipeline, std::move(stop));
   const Status ended = loop.Run();
   // Drained, it holds nothing; otherwise nobody wants what it holds.

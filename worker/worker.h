@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/clock.h"
 #include "config/records.h"
 #include "config/settings.h"
 #include "config/stop.h"
@@ -32,6 +33,7 @@ struct WorkerOptions {
   /// What becomes a sandboxed decoder when it is run (sandbox/child.h); empty: decode in this
   /// process.
   std::vector<std::string> decoder_command = {};
+  Clock& clock = SystemClock();
 };
 
 /// Runs until a stop signal, or a failure that no retry heals. Drain returns OK.

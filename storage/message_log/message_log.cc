@@ -5,7 +5,7 @@
 namespace trawl::storage {
 
 Status ReadToEnd(MessageLog& log, const std::string& topic,
-                 const std::function<void(const LogRecord&)>& visit) {
+                 const std::function<void(const LogRecord&)>& visit, const Clock& clock) {
   constexpr std::chrono::seconds kSilence{30};
   TRAWL_ASSIGN(const int partitions, log.PartitionCount(topic));
   std::vector<TopicOffset> from;
@@ -16,14 +16,14 @@ Status ReadToEnd(MessageLog& log, const std::string& topic,
   }
   TRAWL_ASSIGN(std::unique_ptr<LogConsumer> consumer, log.Assign(from));
 
-  auto heard = std::chrono::steady_clock::now();
+  auto heard = clock.Now();
   while (!unfinished.empty()) {
     auto polled = consumer->Poll(std::chrono::milliseconds(100));
     // A broker that is out of reach for a moment is waited for, as long as any silence is.
     if (!polled && !IsRetryable(polled.error().code())) {
       return Annotate(polled.error(), "reading {}", topic);
     }
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = clock.Now();
     if (polled && polled->record) visit(*polled->record);
     if (polled && polled->end_of) unfinished.erase(*polled->end_of);
     if (polled && (polled->record || polled->end_of)) {

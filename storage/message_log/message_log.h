@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "config/clock.h"
 #include "config/status.h"
 
 namespace trawl::storage {
@@ -180,6 +181,7 @@ class MessageLog {
 /// transactional id was opened: open yours first, then read. Errors: kNotFound when there is no
 /// such topic; kDeadlineExceeded when nothing arrives for 30 s.
 Status ReadToEnd(MessageLog& log, const std::string& topic,
-                 const std::function<void(const LogRecord&)>& visit);
+                 const std::function<void(const LogRecord&)>& visit,
+                 const Clock& clock = SystemClock());
 
 }  // namespace trawl::storage

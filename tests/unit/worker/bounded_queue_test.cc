@@ -35,6 +35,14 @@ TEST(BoundedQueue, RefusesWithoutWaitingAndLeavesTheValueWhenItIsFull) {
   EXPECT_TRUE(queue.TryPush(second));
 }
 
+TEST(BoundedQueue, GivesNothingWithoutWaitingWhenItIsEmpty) {
+  BoundedQueue<int> queue(1);
+  EXPECT_EQ(queue.TryPop(), std::nullopt);
+  ASSERT_EQ(queue.Push(1, {}), PushResult::kOk);
+  EXPECT_EQ(queue.TryPop(), 1);
+  EXPECT_EQ(queue.TryPop(), std::nullopt);
+}
+
 TEST(BoundedQueue, HoldsAWriterBackUntilThereIsRoom) {
   BoundedQueue<int> queue(1);
   ASSERT_EQ(queue.Push(1, {}), PushResult::kOk);
