@@ -12,7 +12,9 @@ PACKAGES = {
     "openvino": ["openvino", "numpy"],
     "mxnet": ["mxnet==1.9.1", "numpy<1.24"],
     "torch": ["torch", "onnx2torch", "numpy"],
-    # Whole pipelines.
+}
+# Of the contestants in pipeline/.
+PIPELINES = {
     "tuned": ["onnxruntime", "openvino", "onnx", "numpy", "aiohttp", *PHOTOS],
     "spark": ["mxnet==1.9.1", "numpy<1.24", "pyspark==3.5.5", *PHOTOS],
     "celery": ["celery[redis]", "onnxruntime", "numpy", *PHOTOS],
@@ -51,7 +53,7 @@ def make(runtime, folder):
     print(f"installing {runtime} …", file=sys.stderr, flush=True)
     commands = (
         [interpreter, "-m", "venv", "--clear", str(folder / runtime)],
-        [str(python), "-m", "pip", "install", "--quiet", *PACKAGES[runtime]],
+        [str(python), "-m", "pip", "install", "--quiet", *{**PACKAGES, **PIPELINES}[runtime]],
     )
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
