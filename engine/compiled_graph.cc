@@ -75,19 +75,24 @@ Result<std::unique_ptr<const CompiledGraph>> CompiledGraph::Compile(Graph graph,
   auto compiled = std::unique_ptr<CompiledGraph>(new CompiledGraph);
   TRAWL_TRY(graph.Verify());
   for (const ValueId id : graph.outputs()) compiled->output_names_.push_back(graph.value(id).name);
-  TRAWL_ASSIGN(const ContentsTable contents, RunPasses(graph, options, compiled->passes_));
-  if (options.isa) {
-    compiled->isa_ = *options.isa;
-  } else {
-    TRAWL_ASSIGN(compiled->isa_, simd::ChooseIsa());
+  CompileOptions chosen = options;
+  if (!options.isa) {
+    TRAWL_ASSIGN(chosen.isa, simd::ChooseIsa());
   }
+  compiled->isa_ = *chosen.isa;
   const simd::Microkernels* microkernels =
       options.reference_kernels ? nullptr : &simd::MicrokernelsFor(compiled->isa_);
+  const bool has_int8 = microkernels != nullptr && microkernels->int8 != nullptr;
+  chosen.integers = options.integers.value_or(has_int8);
+  if (!has_int8) chosen.disabled_passes.emplace_back("interleave_pixels");
+  TRAWL_ASSIGN(const ContentsTable contents, RunPasses(graph, chosen, compiled->passes_));
   TRAWL_ASSIGN(std::vector<BoundKernel> bound, BindKernels(graph, contents, microkernels));
   for (size_t i = 0; i < bound.size(); ++i) {
     const Node& node = graph.nodes()[i];
+    std::string reason = node.note;
+    if (!reason.empty() && !bound[i].reason.empty()) reason += "; ";
     compiled->kernels_.push_back(
-        {node.name, node.op, std::move(bound[i].name), std::move(bound[i].reason)});
+        {node.name, node.op, std::move(bound[i].name), reason + bound[i].reason});
     compiled->bound_.push_back(std::move(bound[i].kernel));
   }
   DropPackedConstants(graph, compiled->bound_);

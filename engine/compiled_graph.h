@@ -30,6 +30,10 @@ struct CompileOptions {
   bool reference_kernels = false;
   /// The instruction set of the microkernels; nullopt: simd::ChooseIsa().
   std::optional<simd::Isa> isa;
+  /// Whether quantised models compute in integers or in f32; nullopt: in integers where the
+  /// instruction set has products of bytes (simd::Microkernels::int8), but not with the reference
+  /// kernels. Integers without such products run on the reference kernels.
+  std::optional<bool> integers;
   /// Names of passes to leave out (those of PassNames()). Passes that a graph needs to run at all
   /// ignore this.
   std::vector<std::string> disabled_passes;

@@ -42,8 +42,10 @@ double MatMulMultiplyAdds(const Graph& graph, const Node& node, int64_t batch) {
 }  // namespace
 
 double NodeFlops(const Graph& graph, const Node& node, int64_t batch) {
-  if (node.op == "Conv" || node.op == "FusedConv") return 2 * ConvMultiplyAdds(graph, node, batch);
-  if (node.op == "Gemm" || node.op == "FusedGemm") return 2 * GemmMultiplyAdds(graph, node, batch);
+  if (node.op == "Conv" || node.op == "FusedConv" || node.op == "QuantizedConv")
+    return 2 * ConvMultiplyAdds(graph, node, batch);
+  if (node.op == "Gemm" || node.op == "FusedGemm" || node.op == "QuantizedGemm")
+    return 2 * GemmMultiplyAdds(graph, node, batch);
   if (node.op == "MatMul") return 2 * MatMulMultiplyAdds(graph, node, batch);
   return 0;
 }

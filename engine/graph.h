@@ -48,6 +48,7 @@ struct Node {
   std::vector<ValueId> inputs;   // kNoValue for absent optional ones
   std::vector<ValueId> outputs;  // kNoValue for outputs that nobody asks for
   Attributes attributes;
+  std::string note = {};  // what a pass has to say about it, for `trawl model inspect`
 };
 
 /// An edge: a graph input, a constant, or a node's output.

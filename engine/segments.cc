@@ -72,7 +72,7 @@ class Planner {
     Cost cost;
     cost.by_image =
         !node.outputs.empty() && node.outputs[0] != kNoValue &&
-        (node.op == "Reorder" || graph.value(node.outputs[0]).layout == Layout::kBlocked);
+        (node.op == "Reorder" || graph.value(node.outputs[0]).layout != Layout::kPlain);
     const auto add = [&](ValueId id) {
       const Value& value = graph.value(id);
       const auto bytes = static_cast<double>(ValueBytes(value, 1));

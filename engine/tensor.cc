@@ -59,7 +59,17 @@ std::string ToString(DType dtype) {
   CHECK(false);
 }
 
-std::string ToString(Layout layout) { return layout == Layout::kBlocked ? "blocked" : "plain"; }
+std::string ToString(Layout layout) {
+  switch (layout) {
+    case Layout::kPlain:
+      return "plain";
+    case Layout::kBlocked:
+      return "blocked";
+    case Layout::kInterleaved:
+      return "interleaved";
+  }
+  CHECK(false);
+}
 
 int64_t ElementCount(const Shape& shape) {
   int64_t count = 1;

@@ -25,7 +25,7 @@ std::string ToString(DType dtype);
 using Shape = std::vector<int64_t>;
 inline constexpr int64_t kBatch = -1;
 
-/// How a value lies in memory. Shapes are the same in both: [N, C, H, W].
+/// How a value lies in memory. Shapes are the same in all: [N, C, H, W].
 enum class Layout : uint8_t {
   kPlain,  // row-major
   /// [N][⌈C/16⌉][H][W][16], f32, rank 4: what oneDNN calls nChw16c. A vector register holds
@@ -33,6 +33,9 @@ enum class Layout : uint8_t {
   /// numbers that mean nothing. One image is contiguous; images may be further apart
   /// (TensorView::image_stride), so that a value may be a range of channels of a larger one.
   kBlocked,
+  /// [N][H][W][C], u8, rank 4, each pixel's channels filled up (engine/interleaved.h). The bytes
+  /// behind the last channel mean nothing.
+  kInterleaved,
 };
 
 std::string ToString(Layout layout);

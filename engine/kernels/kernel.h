@@ -83,6 +83,8 @@ struct KernelDef {
   Layout layout = Layout::kPlain;
   /// Of a blocked kernel: its first input is plain, not blocked (the network's first convolution).
   bool plain_input = false;
+  /// Only where the instruction set has products of bytes (Microkernels::int8).
+  bool needs_int8 = false;
 };
 
 /// The kernel that serves a node, and why better-ranked ones do not.
@@ -96,8 +98,8 @@ struct BoundKernel {
 /// serves the operator.
 Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* microkernels);
 
-/// The best blocked kernel that would serve the node if its values were blocked, or nullptr: what
-/// the pass block_channels asks.
-const KernelDef* FindBlockedKernel(const NodeView& node);
+/// The best kernel that would serve the node if its values had `layout`, or nullptr: what the
+/// passes that choose layouts ask.
+const KernelDef* FindKernel(const NodeView& node, Layout layout);
 
 }  // namespace trawl::engine

@@ -22,6 +22,7 @@ const Registry& Kernels() {
                              ReferenceReshapeKernels(),
                              ReferenceMovementKernels(),
                              ReferenceQuantizeKernels(),
+                             ReferenceQuantizedKernels(),
                              ConvKernels(),
                              DepthwiseKernels(),
                              MatMulKernels(),
@@ -36,7 +37,9 @@ const Registry& Kernels() {
                              BlockedPoolKernels(),
                              BlockedElementwiseKernels(),
                              BlockedConcatKernels(),
-                             BlockedMovementKernels()}) {
+                             BlockedMovementKernels(),
+                             QuantizedConvKernels(),
+                             InterleavedKernels()}) {
       for (const KernelDef& def : table) kernels[def.op].push_back(&def);
     }
     for (auto& [op, defs] : kernels) {
@@ -62,6 +65,7 @@ Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* m
       node.WantsOutput(0) ? node.graph().value(node.node().outputs[0]).layout : Layout::kPlain;
   for (const KernelDef* def : it->second) {
     if ((microkernels == nullptr && def->rank > 0) || def->layout != layout) continue;
+    if (def->needs_int8 && microkernels->int8 == nullptr) continue;
     if (const std::string why_not = WhyNot(*def, node); !why_not.empty()) {
       if (!bound.reason.empty()) bound.reason += "; ";
       bound.reason.append(def->name).append(": ").append(why_not);
@@ -79,11 +83,11 @@ Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* m
   return Error(Code::kUnimplemented, "no kernel serves the node ({})", bound.reason);
 }
 
-const KernelDef* FindBlockedKernel(const NodeView& node) {
+const KernelDef* FindKernel(const NodeView& node, Layout layout) {
   const auto it = Kernels().find(node.node().op);
   if (it == Kernels().end()) return nullptr;
   for (const KernelDef* def : it->second) {
-    if (def->layout == Layout::kBlocked && WhyNot(*def, node).empty()) return def;
+    if (def->layout == layout && WhyNot(*def, node).empty()) return def;
   }
   return nullptr;
 }

@@ -16,6 +16,7 @@ std::span<const KernelDef> ReferenceReduceKernels();
 std::span<const KernelDef> ReferenceReshapeKernels();
 std::span<const KernelDef> ReferenceMovementKernels();
 std::span<const KernelDef> ReferenceQuantizeKernels();
+std::span<const KernelDef> ReferenceQuantizedKernels();
 
 // Fast ones.
 std::span<const KernelDef> ConvKernels();
@@ -34,6 +35,10 @@ std::span<const KernelDef> BlockedDepthwiseKernels();
 std::span<const KernelDef> BlockedPoolKernels();
 std::span<const KernelDef> BlockedElementwiseKernels();
 std::span<const KernelDef> BlockedConcatKernels();
+
+// Fast ones on quantised, interleaved values.
+std::span<const KernelDef> QuantizedConvKernels();
+std::span<const KernelDef> InterleavedKernels();
 std::span<const KernelDef> BlockedMovementKernels();
 
 }  // namespace trawl::engine

@@ -9,8 +9,9 @@ namespace {
 const std::map<std::string_view, const OpDef*>& Registry() {
   static const std::map<std::string_view, const OpDef*> registry = [] {
     std::map<std::string_view, const OpDef*> ops;
-    for (const auto table : {ElementwiseOps(), WindowOps(), MatMulOps(), NormalizeOps(),
-                             ReduceOps(), ReshapeOps(), MovementOps(), QuantizeOps()}) {
+    for (const auto table :
+         {ElementwiseOps(), WindowOps(), MatMulOps(), NormalizeOps(), ReduceOps(), ReshapeOps(),
+          MovementOps(), QuantizeOps(), QuantizedOps()}) {
       for (const OpDef& op : table) CHECK(ops.emplace(op.name, &op).second);
     }
     return ops;

@@ -15,5 +15,6 @@ std::span<const OpDef> ReduceOps();
 std::span<const OpDef> ReshapeOps();
 std::span<const OpDef> MovementOps();
 std::span<const OpDef> QuantizeOps();
+std::span<const OpDef> QuantizedOps();
 
 }  // namespace trawl::engine

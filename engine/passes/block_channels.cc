@@ -59,7 +59,7 @@ class Blocker {
       (IsBlocked(id) ? blocked : plain) += BlockedImageSize(*graph_.value(id).shape);
     }
     if (!IsConvolution(node) && blocked <= plain) return nullptr;
-    return FindBlockedKernel(NodeView(graph_, node, contents_));
+    return FindKernel(NodeView(graph_, node, contents_), Layout::kBlocked);
   }
 
   /// The value itself, or its copy in the other layout, which is made once.

@@ -12,8 +12,8 @@
 namespace trawl::engine {
 
 /// Runs all passes. The graph is pruned, verified and inferred before the first and after each;
-/// `contents` are those of the result. Errors: kInvalidArgument for an unknown name among
-/// disabled_passes; a pass's own, naming pass and node.
+/// `contents` are those of the result. `options.isa` and `options.integers` are set. Errors:
+/// kInvalidArgument for an unknown name among disabled_passes; a pass's own, naming pass and node.
 Result<ContentsTable> RunPasses(Graph& graph, const CompileOptions& options,
                                 std::vector<PassReport>& reports);
 
@@ -32,6 +32,10 @@ int RemoveDeadNodes(Graph& graph);
 // The passes, in order; each returns how many nodes it changed.
 /// Turns shape arithmetic that is known at load into constants, and Reshape's targets with it.
 Result<int> ResolveShapes(Graph& graph, const ContentsTable& contents);
+/// Operators between DequantizeLinear and QuantizeLinear compute in integers.
+Result<int> UseIntegers(Graph& graph, const ContentsTable& contents);
+/// The sum with a residual becomes part of the quantised convolution before it.
+Result<int> FuseIntegerSums(Graph& graph, const ContentsTable& contents);
 /// QuantizeLinear followed by DequantizeLinear becomes one FakeQuantize, which rounds in f32;
 /// convolutions between dequantised tensors compute on the integers.
 Result<int> FuseQuantization(Graph& graph, const ContentsTable& contents);
@@ -47,5 +51,7 @@ Result<int> FuseEpilogues(Graph& graph, const ContentsTable& contents);
 /// Convolutions, and what can follow them, work on values in Layout::kBlocked; Reorder nodes stand
 /// where layouts meet.
 Result<int> BlockChannels(Graph& graph, const ContentsTable& contents);
+/// Quantised images get Layout::kInterleaved; ReorderBytes nodes stand where layouts meet.
+Result<int> InterleavePixels(Graph& graph, const ContentsTable& contents);
 
 }  // namespace trawl::engine

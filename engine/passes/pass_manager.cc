@@ -14,16 +14,20 @@ struct Pass {
   bool required;  // the graph does not run without it, or not at every batch
   Result<int> (*run)(Graph&, const ContentsTable&);
   bool for_fast_kernels = false;  // means nothing to the reference kernels
+  bool for_integers = false;      // only where quantised models compute in integers
 };
 
 constexpr Pass kPasses[] = {
     {"resolve_shapes", true, ResolveShapes},
+    {"use_integers", false, UseIntegers, false, /*for_integers=*/true},
+    {"fuse_integer_sums", false, FuseIntegerSums, false, /*for_integers=*/true},
     {"fuse_quantization", false, FuseQuantization},
     {"fold_constants", false, FoldConstants},
     {"eliminate_identities", false, EliminateIdentities},
     {"fold_batch_norm", false, FoldBatchNorm},
     {"fuse_epilogues", false, FuseEpilogues},
     {"block_channels", false, BlockChannels, /*for_fast_kernels=*/true},
+    {"interleave_pixels", false, InterleavePixels, /*for_fast_kernels=*/true, true},
 };
 
 Status CheckNames(const std::vector<std::string>& disabled) {
@@ -66,7 +70,8 @@ Result<ContentsTable> RunPasses(Graph& graph, const CompileOptions& options,
     PassReport report{std::string(pass.name), true, 0, 0};
     report.enabled = (pass.required ||
                       std::find(disabled.begin(), disabled.end(), pass.name) == disabled.end()) &&
-                     !(pass.for_fast_kernels && options.reference_kernels);
+                     !(pass.for_fast_kernels && options.reference_kernels) &&
+                     !(pass.for_integers && !*options.integers);
     if (report.enabled) {
       const auto start = std::chrono::steady_clock::now();
       auto changes = RunPass(pass, graph, contents);

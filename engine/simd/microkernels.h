@@ -7,6 +7,7 @@
 #include "engine/simd/conv.h"
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
+#include "engine/simd/int8.h"
 #include "engine/simd/isa.h"
 #include "engine/simd/window.h"
 #include "engine/simd/winograd.h"
@@ -21,6 +22,8 @@ struct Microkernels {
   WindowMicrokernels window;
   WinogradMicrokernels winograd;
   WinogradMicrokernels winograd_stride2;
+  /// nullptr where the machine has no VNNI for this instruction set.
+  const Int8Microkernels* int8 = nullptr;
 };
 
 /// `isa` must be one of SupportedIsas().

@@ -4,6 +4,7 @@
 #include "engine/simd/conv.h"
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
+#include "engine/simd/int8.h"
 #include "engine/simd/window.h"
 #include "engine/simd/winograd.h"
 
@@ -22,6 +23,9 @@ namespace trawl::engine::simd {
 TRAWL_DECLARE_TABLES(portable)
 TRAWL_DECLARE_TABLES(avx2)
 TRAWL_DECLARE_TABLES(avx512)
+namespace avx512vnni {
+extern const Int8Microkernels kInt8;
+}
 }  // namespace trawl::engine::simd
 
 #undef TRAWL_DECLARE_TABLES

@@ -199,15 +199,20 @@ TEST_P(EngineGolden, AnswersLikeTheReferenceRuntime) {
   ASSERT_EQ(actual.size(), expected.size());
   const bool quantised = tested.reference.ends_with("-qdq");
   size_t same_first = 0;
-  float worst = 0;
+  float worst = 0, top_difference = 0;
   for (size_t row = 0; row < expected.size(); ++row) {
     ASSERT_EQ(actual[row].size(), expected[row].size());
     worst = std::max(worst, MaxDifference(actual[row], expected[row]));
+    const ClassScore top = TopK(expected[row], 1)[0];
+    top_difference +=
+        std::fabs(actual[row][static_cast<size_t>(top.class_index)] - top.probability);
     same_first += TopK(actual[row], 1)[0].class_index == TopK(expected[row], 1)[0].class_index;
     if (!quantised) ExpectSameTop5(actual[row], expected[row], row);
   }
   RecordProperty("max_difference", std::to_string(worst));
   EXPECT_GE(static_cast<double>(same_first), 0.95 * static_cast<double>(expected.size()));
+  // In integers, a result that lies between two numbers may be rounded to the other one.
+  EXPECT_LE(top_difference / static_cast<float>(expected.size()), 0.02f);
   EXPECT_TRUE(quantised || worst <= tested.bound) << worst;
   // The same scores whatever the batch and by however many threads.
   rows.resize(std::min<size_t>(rows.size(), 9));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/kernels/quantized_number.h"
 #include "engine/kernels/tables.h"
 #include "engine/ops/operands.h"
 
@@ -25,22 +26,11 @@ void ForEachRun(std::span<const int64_t> shape, size_t axis, Body body) {
   for (size_t i = 0; i < outer * channels; ++i) body(i * run, run, i % channels);
 }
 
-/// Nearest integer, ties to even, for |x| <= 2^22: adding 1.5·2^23 leaves no bits for the fraction.
-/// Unlike nearbyint it needs no call, so the loops around it vectorise.
-float RoundHalfEven(float x) {
-  constexpr float kShift = 12582912.0f;
-  return (x + kShift) - kShift;
-}
-
-/// saturate(round(x / scale) + zero_point) - zero_point. The bounds are integers, so clamping may
-/// come first.
+/// saturate(round(x / scale) + zero_point) - zero_point.
 template <class Q>
-float QuantizedOffset(float x, float scale, float zero_point) {
-  const float low = static_cast<float>(std::numeric_limits<Q>::min()) - zero_point;
-  const float high = static_cast<float>(std::numeric_limits<Q>::max()) - zero_point;
-  const float ratio = x / scale;
-  // A NaN falls to the lower bound: a comparison with it is false.
-  return RoundHalfEven(std::min(ratio > low ? ratio : low, high));
+float OffsetOf(float x, float scale, float zero_point) {
+  return QuantizedOffset(x, scale, static_cast<float>(std::numeric_limits<Q>::min()) - zero_point,
+                         static_cast<float>(std::numeric_limits<Q>::max()) - zero_point);
 }
 
 template <class Q>
@@ -58,7 +48,7 @@ KernelResult QuantizeOf(size_t axis) {
       const float scale = call.inputs[1].data<float>()[channel];
       const auto zero_point = static_cast<float>(ZeroPoint<Q>(call, channel));
       for (size_t i = first; i < first + count; ++i) {
-        y[i] = static_cast<Q>(QuantizedOffset<Q>(x[i], scale, zero_point) + zero_point);
+        y[i] = static_cast<Q>(OffsetOf<Q>(x[i], scale, zero_point) + zero_point);
       }
     });
     return OkStatus();
@@ -110,7 +100,7 @@ KernelResult FakeQuantizeOf(size_t axis, bool unscaled) {
           const float result_scale = unscaled ? 1 : scale;
           const auto zero_point = static_cast<float>(ZeroPoint<Q>(call, channel));
           for (size_t i = first; i < first + count; ++i) {
-            y[i] = QuantizedOffset<Q>(x[i], scale, zero_point) * result_scale;
+            y[i] = OffsetOf<Q>(x[i], scale, zero_point) * result_scale;
           }
         });
         return OkStatus();

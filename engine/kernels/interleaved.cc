@@ -1,0 +1,286 @@
+// What stands between quantised convolutions, on interleaved values: quantisation of a network's
+// input, residual sums, pooling, concatenation, and the way back to the plain layout.
+#include "engine/interleaved.h"
+
+#include <array>
+#include <cstring>
+#include <vector>
+
+#include "engine/kernels/quantized_number.h"
+#include "engine/kernels/tables.h"
+#include "engine/ops/operands.h"
+#include "engine/ops/window.h"
+
+namespace trawl::engine {
+namespace {
+
+/// Pixels at a time: few enough for the first-level cache.
+constexpr int64_t kPixels = 256;
+
+/// One image of an interleaved value.
+uint8_t* ImageOf(const TensorView& view, int64_t n) {
+  return reinterpret_cast<uint8_t*>(view.bytes) + n * InterleavedImageSize(view.shape);
+}
+const uint8_t* ImageOf(const ConstTensorView& view, int64_t n) {
+  return reinterpret_cast<const uint8_t*>(view.bytes) + n * InterleavedImageSize(view.shape);
+}
+
+/// A value's pixels, cut into parts of kPixels: calls `body(image, first, count)` for all.
+template <class Body>
+void ForEachPart(const KernelCall& call, std::span<const int64_t> shape, Body body) {
+  const int64_t pixels = shape[2] * shape[3], parts = (pixels + kPixels - 1) / kPixels;
+  call.team->ForEach(shape[0] * parts, [&](int64_t task, int) {
+    const int64_t first = task % parts * kPixels;
+    body(task / parts, first, std::min(kPixels, pixels - first));
+  });
+}
+
+/// y[p · step + c] = planes[c][p] for up to four channels; the others of the four become 0.
+void InterleaveFour(const std::array<std::array<uint8_t, kPixels>, 4>& planes, int64_t count,
+                    int64_t step, uint8_t* y) {
+  for (int64_t p = 0; p < count; ++p) {
+    const auto i = static_cast<size_t>(p);
+    const std::array<uint8_t, 4> pixel{planes[0][i], planes[1][i], planes[2][i], planes[3][i]};
+    std::memcpy(y + p * step, pixel.data(), pixel.size());
+  }
+}
+
+/// Fills an interleaved value four channels at a time; `plane(n, c, first, count, bytes)` gives a
+/// part of a channel.
+template <class Plane>
+void Interleave(const KernelCall& call, Plane plane) {
+  const TensorView& out = call.outputs[0];
+  const int64_t channels = out.shape[1], step = InterleavedStep(channels);
+  ForEachPart(call, out.shape, [&](int64_t n, int64_t first, int64_t count) {
+    std::array<std::array<uint8_t, kPixels>, 4> planes;
+    for (int64_t c = 0; c < step; c += 4) {
+      for (int64_t i = 0; i < 4; ++i) {
+        auto& bytes = planes[static_cast<size_t>(i)];
+        if (c + i < channels) {
+          plane(n, c + i, first, count, bytes.data());
+        } else {
+          bytes.fill(0);
+        }
+      }
+      InterleaveFour(planes, count, step, ImageOf(out, n) + first * step + c);
+    }
+  });
+}
+
+KernelResult MakeQuantize(const NodeView& node) {
+  const float scale = node.constant(1)->data<float>()[0];
+  const auto zero_point =
+      static_cast<float>(node.HasInput(2) ? node.constant(2)->data<uint8_t>()[0] : 0);
+  return MakeKernel([scale, zero_point](const KernelCall& call) {
+    const auto* x = reinterpret_cast<const float*>(call.inputs[0].bytes);
+    const auto shape = call.outputs[0].shape;
+    const int64_t plane = shape[2] * shape[3];
+    Interleave(call, [&](int64_t n, int64_t c, int64_t first, int64_t count, uint8_t* bytes) {
+      const float* from = x + (n * shape[1] + c) * plane + first;
+      for (int64_t p = 0; p < count; ++p) {
+        bytes[p] = static_cast<uint8_t>(static_cast<int32_t>(
+            QuantizedOffset(from[p], scale, -zero_point, 255 - zero_point) + zero_point));
+      }
+    });
+    return OkStatus();
+  });
+}
+
+KernelResult MakeInterleave(const NodeView&) {
+  return MakeKernel([](const KernelCall& call) {
+    const auto* x = reinterpret_cast<const uint8_t*>(call.inputs[0].bytes);
+    const auto shape = call.outputs[0].shape;
+    const int64_t plane = shape[2] * shape[3];
+    Interleave(call, [&](int64_t n, int64_t c, int64_t first, int64_t count, uint8_t* bytes) {
+      std::memcpy(bytes, x + (n * shape[1] + c) * plane + first, static_cast<size_t>(count));
+    });
+    return OkStatus();
+  });
+}
+
+KernelResult MakePlain(const NodeView&) {
+  return MakeKernel([](const KernelCall& call) {
+    const auto shape = call.outputs[0].shape;
+    const int64_t plane = shape[2] * shape[3], step = InterleavedStep(shape[1]);
+    auto* y = reinterpret_cast<uint8_t*>(call.outputs[0].bytes);
+    ForEachPart(call, shape, [&](int64_t n, int64_t first, int64_t count) {
+      const uint8_t* x = ImageOf(call.inputs[0], n) + first * step;
+      for (int64_t c = 0; c < shape[1]; ++c) {
+        uint8_t* to = y + (n * shape[1] + c) * plane + first;
+        for (int64_t p = 0; p < count; ++p) to[p] = x[p * step + c];
+      }
+    });
+    return OkStatus();
+  });
+}
+
+class Add final : public Kernel {
+ public:
+  Add(const QuantizedSum& sum, const simd::Int8Microkernels& microkernels)
+      : add_(microkernels.add) {
+    epilogue_.own_scale = sum.a_scale;
+    epilogue_.residual_scale = sum.b_scale;
+    epilogue_.sum_shift = sum.shift;
+    epilogue_.sum_low = static_cast<uint8_t>(sum.low);
+    epilogue_.sum_high = static_cast<uint8_t>(sum.high);
+  }
+
+  int InPlaceInput() const override { return 0; }
+
+  Status Run(const KernelCall& call) const override {
+    const int64_t step = InterleavedStep(call.outputs[0].shape[1]);
+    ForEachPart(call, call.outputs[0].shape, [&](int64_t n, int64_t first, int64_t count) {
+      const int64_t at = first * step;
+      add_(epilogue_, ImageOf(call.inputs[0], n) + at, ImageOf(call.inputs[1], n) + at,
+           ImageOf(call.outputs[0], n) + at, count * step);
+    });
+    return OkStatus();
+  }
+
+ private:
+  simd::Int8Epilogue epilogue_;
+  void (*add_)(const simd::Int8Epilogue&, const uint8_t*, const uint8_t*, uint8_t*, ptrdiff_t);
+};
+
+KernelResult MakeAdd(const NodeView& node, const simd::Microkernels& microkernels) {
+  TRAWL_ASSIGN(const QuantizedSum sum, GetSum(node.attributes()));
+  return std::make_unique<Add>(sum, *microkernels.int8);
+}
+
+/// y[i] = max(y[i], x[i]).
+void Raise(const uint8_t* x, int64_t count, uint8_t* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = std::max(y[i], x[i]);
+}
+
+/// Row `row` of a maximum over windows; x and y are images.
+void MaxRow(const Window& w, int64_t step, const uint8_t* x, int64_t row, uint8_t* y) {
+  std::memset(y, 0, static_cast<size_t>(w.output[2] * step));
+  for (int64_t ky = 0; ky < w.kernel[1]; ++ky) {
+    const int64_t h = row * w.stride[1] - w.pad_begin[1] + ky * w.dilation[1];
+    if (h < 0 || h >= w.input[1]) continue;
+    for (int64_t i = 0; i < w.output[2]; ++i) {
+      for (int64_t kx = 0; kx < w.kernel[2]; ++kx) {
+        const int64_t v = i * w.stride[2] - w.pad_begin[2] + kx * w.dilation[2];
+        if (v >= 0 && v < w.input[2]) Raise(x + (h * w.input[2] + v) * step, step, y + i * step);
+      }
+    }
+  }
+}
+
+KernelResult MakeMaxPool(const NodeView& node) {
+  TRAWL_ASSIGN(const Window window, PoolWindow(node.graph(), node.node()));
+  return MakeKernel([window](const KernelCall& call) {
+    const auto shape = call.outputs[0].shape;
+    const int64_t step = InterleavedStep(shape[1]), row_bytes = shape[3] * step;
+    call.team->ForEach(shape[0] * shape[2], [&](int64_t task, int) {
+      const int64_t n = task / shape[2], row = task % shape[2];
+      MaxRow(window, step, ImageOf(call.inputs[0], n), row,
+             ImageOf(call.outputs[0], n) + row * row_bytes);
+    });
+    return OkStatus();
+  });
+}
+
+KernelResult MakeGlobalAveragePool(const NodeView& node) {
+  TRAWL_ASSIGN(const QuantizedSum sum, GetSum(node.attributes()));
+  return MakeKernel([sum](const KernelCall& call) {
+    constexpr int64_t kChannels = 16;
+    const auto shape = call.inputs[0].shape;
+    const int64_t pixels = shape[2] * shape[3], step = InterleavedStep(shape[1]);
+    call.team->ForEach(shape[0], [&](int64_t n, int) {
+      const uint8_t* x = ImageOf(call.inputs[0], n);
+      uint8_t* y = ImageOf(call.outputs[0], n);
+      for (int64_t first = 0; first < step; first += kChannels) {
+        const int64_t count = std::min(kChannels, step - first);
+        std::array<int32_t, kChannels> totals{};
+        for (int64_t p = 0; p < pixels; ++p) {
+          for (int64_t c = 0; c < count; ++c) {
+            totals[static_cast<size_t>(c)] += x[p * step + first + c];
+          }
+        }
+        for (int64_t c = 0; c < count; ++c) {
+          y[first + c] =
+              RoundToByte(MeanOf(sum, totals[static_cast<size_t>(c)], pixels), sum.low, sum.high);
+        }
+      }
+    });
+    return OkStatus();
+  });
+}
+
+KernelResult MakeConcat(const NodeView& node) {
+  TRAWL_ASSIGN(const std::vector<int64_t> numbers, node.attributes().Ints("table", {}));
+  std::vector<uint8_t> table(numbers.size());
+  std::ranges::transform(numbers, table.begin(), [](int64_t i) { return static_cast<uint8_t>(i); });
+  return MakeKernel([table = std::move(table)](const KernelCall& call) {
+    const auto shape = call.outputs[0].shape;
+    const int64_t step = InterleavedStep(shape[1]);
+    ForEachPart(call, shape, [&](int64_t n, int64_t first, int64_t count) {
+      uint8_t* y = ImageOf(call.outputs[0], n) + first * step;
+      for (size_t i = 0; i < call.inputs.size(); ++i) {
+        const int64_t channels = call.inputs[i].shape[1], from_step = InterleavedStep(channels);
+        const uint8_t* x = ImageOf(call.inputs[i], n) + first * from_step;
+        const uint8_t* grid = table.data() + 256 * i;
+        for (int64_t p = 0; p < count; ++p) {
+          for (int64_t c = 0; c < channels; ++c) y[p * step + c] = grid[x[p * from_step + c]];
+        }
+        y += channels;
+      }
+    });
+    return OkStatus();
+  });
+}
+
+std::string WhyNotQuantize(const NodeView& node) {
+  const auto axis = QuantizationAxis(node);
+  if (!axis) return axis.error().message();
+  const bool constant =
+      node.constant(1) != nullptr && (!node.HasInput(2) || node.constant(2) != nullptr);
+  if (!constant) return "the scale is not constant";
+  if (ElementCount(node.shape(1)) != 1) return "there is a scale for each channel";
+  return node.HasInput(2) && node.dtype(2) != DType::kU8 ? "not to u8" : "";
+}
+
+constexpr KernelDef kKernels[] = {
+    {.name = "u8_quantize_interleaved",
+     .op = "QuantizeLinear",
+     .rank = 10,
+     .why_not = WhyNotQuantize,
+     .make = MakeQuantize,
+     .layout = Layout::kInterleaved,
+     .plain_input = true},
+    {.name = "u8_reorder_interleaved",
+     .op = "ReorderBytes",
+     .rank = 1,
+     .make = MakeInterleave,
+     .layout = Layout::kInterleaved,
+     .plain_input = true},
+    {.name = "u8_reorder_plain", .op = "ReorderBytes", .rank = 1, .make = MakePlain},
+    {.name = "u8_add_interleaved",
+     .op = "QuantizedAdd",
+     .rank = 10,
+     .make_simd = MakeAdd,
+     .layout = Layout::kInterleaved,
+     .needs_int8 = true},
+    {.name = "u8_maxpool_interleaved",
+     .op = "QuantizedMaxPool",
+     .rank = 10,
+     .make = MakeMaxPool,
+     .layout = Layout::kInterleaved},
+    {.name = "u8_gavgpool_interleaved",
+     .op = "QuantizedGlobalAveragePool",
+     .rank = 10,
+     .make = MakeGlobalAveragePool,
+     .layout = Layout::kInterleaved},
+    {.name = "u8_concat_interleaved",
+     .op = "QuantizedConcat",
+     .rank = 10,
+     .make = MakeConcat,
+     .layout = Layout::kInterleaved},
+};
+
+}  // namespace
+
+std::span<const KernelDef> InterleavedKernels() { return kKernels; }
+
+}  // namespace trawl::engine

@@ -1,0 +1,78 @@
+#pragma once
+// What the quantised convolutions and products read of a node at load, and the parameters of their
+// epilogues by panel.
+
+#include <vector>
+
+#include "engine/kernels/kernel.h"
+#include "engine/kernels/weight_buffer.h"
+#include "engine/ops/quantized.h"
+#include "engine/ops/window.h"
+
+namespace trawl::engine {
+
+/// A QuantizedConv of two spatial dimensions, or a QuantizedGemm as one of a single pixel.
+struct QuantizedNode {
+  Window window;
+  int64_t group = 1;
+  int64_t inputs = 0, outputs = 0;  // channels
+  Tensor weights;                   // i8, [outputs, inputs / group, taps]
+  QuantizedProduct product;
+  bool has_residual = false;
+  bool to_float = false;
+
+  int64_t taps() const { return window.kernel[1] * window.kernel[2]; }
+  int64_t group_inputs() const { return inputs / group; }
+  int64_t group_outputs() const { return outputs / group; }
+  int64_t panels() const { return (outputs + simd::kInt8Panel - 1) / simd::kInt8Panel; }
+  bool IsDepthwise() const { return group == inputs && group == outputs && group > 1; }
+  /// Output channels of a panel.
+  int Stored(int64_t panel, int64_t step) const {
+    return static_cast<int>(std::min<int64_t>(simd::kInt8Panel, step - panel * simd::kInt8Panel));
+  }
+  static bool Packs(size_t i) { return i >= 1 && i <= 3; }
+};
+
+Result<QuantizedNode> ReadQuantizedConv(const NodeView& node);
+Result<QuantizedNode> ReadQuantizedGemm(const NodeView& node);
+
+/// Multipliers and shifts by panel and lane.
+class QuantizedEpilogues {
+ public:
+  QuantizedEpilogues() = default;
+  QuantizedEpilogues(const NodeView& node, const QuantizedNode& read);
+  simd::Int8Epilogue Of(int64_t panel) const;
+
+ private:
+  simd::Int8Epilogue common_;
+  Tensor multiplier_, shift_;  // [panels, kInt8Panel]
+};
+
+/// Weights of dense convolutions in panels, for simd::Int8Microkernels::conv.
+class QuantizedPanels {
+ public:
+  struct Panel {
+    int64_t first_input = 0;  // channel, a multiple of kInt8Depth
+    int64_t depth = 0;        // bytes at each tap
+    size_t offset = 0;        // of its weights
+  };
+
+  QuantizedPanels() = default;
+  /// `joined`: taps of a row are one, `step` bytes each.
+  QuantizedPanels(const QuantizedNode& node, int64_t step, bool joined);
+  const Panel& panel(int64_t i) const { return panels_[static_cast<size_t>(i)]; }
+  const int8_t* weights(int64_t i) const { return Data() + panel(i).offset; }
+  /// 1 for each byte of panel 0's taps that belongs to a channel.
+  const std::vector<int8_t>& ones() const { return ones_; }
+  size_t bytes() const { return buffer_.bytes(); }
+
+ private:
+  const int8_t* Data() const { return reinterpret_cast<const int8_t*>(buffer_.data()); }
+  void Pack(const QuantizedNode& node, int64_t index, int64_t step, bool joined);
+
+  std::vector<Panel> panels_;
+  std::vector<int8_t> ones_;
+  WeightBuffer buffer_;
+};
+
+}  // namespace trawl::engine
