@@ -1,0 +1,167 @@
+"""`trawl run` on an S3 endpoint that slows down, breaks down, or lets nobody in: no object is lost
+and none is blamed. A proxy before a real S3 server plays the trouble; requests are counted."""
+
+import collections
+import contextlib
+import http.client
+import http.server
+import random
+import threading
+import unittest
+
+import s3_client
+import trawl_e2e as e2e
+
+SLOW_DOWN = (
+    503,
+    b"<Error><Code>SlowDown</Code><Message>Please reduce your rate.</Message></Error>",
+)
+BROKEN = (503, b"<Error><Code>ServiceUnavailable</Code></Error>")
+INVALID_KEY = (403, b"<Error><Code>InvalidAccessKeyId</Code></Error>")
+DENIED = (403, b"<Error><Code>AccessDenied</Code></Error>")
+
+
+class Trouble(http.server.ThreadingHTTPServer):
+    """Passes requests on to the S3 server, but for GETs of objects that `decide(key)` answers."""
+
+    daemon_threads = True
+
+    def __init__(self, target):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target = target
+        self.decide = lambda key: None
+        self.requests = collections.Counter()  # by key
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    def close(self):
+        self.shutdown()
+        self.thread.join()
+        self.server_close()
+
+    def count(self):
+        with self.lock:
+            return self.requests.total()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        key = self.path.removeprefix("/photos/")
+        is_object = self.path.startswith("/photos/") and "?" not in key
+        reply = None
+        if is_object:
+            with self.server.lock:
+                self.server.requests[key] += 1
+                reply = self.server.decide(key)
+        status, body, headers = (*reply, {}) if reply else self.pass_on()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it went elsewhere
+            self.wfile.write(body)
+
+    def pass_on(self):
+        # The Host header stays as it was signed.
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
+        connection.request("GET", self.path, headers=dict(self.headers))
+        response = connection.getresponse()
+        body = response.read()
+        connection.close()
+        kept = {k: v for k, v in response.getheaders() if k.lower() in ("etag", "content-range")}
+        return response.status, body, kept
+
+    def log_message(self, *_):
+        pass
+
+
+class OutageTest(e2e.EndToEndTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.s3 = s3_client.S3Server()
+        cls.addClassCleanup(cls.s3.close)
+        pictures = e2e.sample_pictures()
+        cls.keys = [f"many/{i:03}.jpg" for i in range(200)]
+        for i, key in enumerate(cls.keys):
+            cls.s3.put(key, pictures[i % len(pictures)])
+
+    def setUp(self):
+        super().setUp()
+        self.trouble = Trouble(self.s3.port)
+        self.addCleanup(self.trouble.close)
+        self.endpoint = f"http://127.0.0.1:{self.trouble.server_address[1]}"
+
+    def arguments(self):
+        command = ("run", "s3://photos/many/", "--model", e2e.MODEL, "--db", self.db, "--job", "j")
+        return command, self.s3.environment | {"TRAWL_S3_ENDPOINT": self.endpoint}
+
+    def run_through(self, reply, after):
+        """Runs a job whose server answers `reply` to everybody once `after` objects were served,
+        and is well again when trawl says that it waits."""
+        served, sick = set(), threading.Event()
+        sick.set()
+
+        def decide(key):
+            if not sick.is_set():
+                return None
+            if len(served) < after:
+                served.add(key)
+                return None
+            return reply
+
+        self.trouble.decide = decide
+        self.db = self.dir / f"{len(list(self.dir.iterdir()))}.sqlite"
+        command, env = self.arguments()
+        path = self.dir / "log"
+        with open(path, "w", encoding="utf-8") as log:
+            job = e2e.start(*command, env=env, log=log)
+        self.addCleanup(job.kill)
+        e2e.wait_until(lambda: "downloads are paused" in path.read_text(), "a pause")
+        sick.clear()
+        job.wait(e2e.TIMEOUT_S)
+        self.assert_all_done(job.returncode, path.read_text())
+
+    def assert_all_done(self, returncode, log):
+        self.assertEqual(returncode, 0, log)
+        self.assert_each_key_once("j", self.keys)
+        self.assertEqual(e2e.query(self.db, "SELECT count(*) FROM failures"), [(0,)])
+
+    def test_thirty_percent_slow_down(self):
+        seed = random.randrange(1 << 32)
+        dice = random.Random(seed)
+        self.trouble.decide = lambda key: SLOW_DOWN if dice.random() < 0.3 else None
+        command, env = self.arguments()
+        done = e2e.trawl(*command, env=env)
+        self.assert_all_done(done.returncode, done.stderr)
+        self.assertLessEqual(
+            self.trouble.count(), 1.6 * len(self.keys), f"seed {seed}\n{done.stderr}"
+        )
+
+    def test_outages(self):
+        for reply, after in ((BROKEN, 50), (SLOW_DOWN, 50), (BROKEN, 0)):
+            with self.subTest(reply=reply, after=after):
+                self.run_through(reply, after)
+
+    def test_credentials_that_are_refused_for_a_while(self):
+        for reply, after in ((INVALID_KEY, 20), (DENIED, 20), (INVALID_KEY, 0)):
+            with self.subTest(reply=reply, after=after):
+                self.run_through(reply, after)
+
+    def test_one_forbidden_object_is_one_failure(self):
+        self.trouble.decide = lambda key: DENIED if key == "many/100.jpg" else None
+        command, env = self.arguments()
+        done = e2e.trawl(*command, env=env)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assert_each_key_once("j", self.keys)
+        self.assertEqual(
+            e2e.query(self.db, "SELECT key, code FROM failures"), [("many/100.jpg", "forbidden")]
+        )
+        self.assertEqual(self.trouble.requests["many/100.jpg"], 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
