@@ -89,11 +89,15 @@ void Softmax(const float* x, float* y, int64_t count, int64_t stride, bool log) 
   float greatest = x[0];
   for (int64_t i = 1; i < count; ++i) greatest = std::max(greatest, x[i * stride]);
   float sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += std::exp(x[i * stride] - greatest);
-  const float log_sum = std::log(sum);
   for (int64_t i = 0; i < count; ++i) {
     const float shifted = x[i * stride] - greatest;
-    y[i * stride] = log ? shifted - log_sum : std::exp(shifted) / sum;
+    const float power = std::exp(shifted);
+    sum += power;
+    y[i * stride] = log ? shifted : power;
+  }
+  const float log_sum = std::log(sum);
+  for (int64_t i = 0; i < count; ++i) {
+    y[i * stride] = log ? y[i * stride] - log_sum : y[i * stride] / sum;
   }
 }
 
