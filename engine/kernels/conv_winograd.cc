@@ -443,7 +443,7 @@ KernelResult MakeWinograd(const NodeView& node, const simd::Microkernels& microk
 }
 
 constexpr KernelDef Def(std::string_view op) {
-  return {.name = "f32_conv_winograd_f4x4_3x3",
+  return {.name = "f32_conv_winograd_3x3",
           .op = op,
           .rank = 30,
           .why_not = WhyNot,

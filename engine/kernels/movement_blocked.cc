@@ -1,5 +1,5 @@
-// Slice and Pad of blocked values: the shortcuts of ResNets without projections (CIFAR's), crops and
-// borders. Both read the input at an affine place per dimension; what lies outside is the padding.
+// Slice and Pad of blocked values: crops, borders, and the shortcuts of ResNets without projections
+// (CIFAR's). Both read the input at an affine place per dimension; what lies outside is padding.
 #include <algorithm>
 #include <array>
 #include <cstring>

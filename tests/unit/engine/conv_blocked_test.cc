@@ -102,7 +102,7 @@ class WinogradConv : public ::testing::TestWithParam<ConvCase> {};
 
 TEST_P(WinogradConv, AgreesWithTheReference) {
   // Products are of sums of inputs, up to 100 times as large, and partly cancel out.
-  ExpectConvolves(GetParam(), "f32_conv_winograd_f4x4_3x3", 10);
+  ExpectConvolves(GetParam(), "f32_conv_winograd_3x3", 10);
 }
 
 INSTANTIATE_TEST_SUITE_P(OddShapes, WinogradConv,
