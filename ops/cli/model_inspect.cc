@@ -12,8 +12,10 @@
 #include "config/json_writer.h"
 #include "engine/compiled_graph.h"
 #include "engine/flops.h"
+#include "engine/kernels/kernel.h"
 #include "engine/model.h"
 #include "engine/ops/dims.h"
+#include "engine/segments.h"
 #include "ops/cli/commands.h"
 #include "ops/cli/exit_code.h"
 #include "ops/cli/text.h"
@@ -35,10 +37,24 @@ struct Inspection {
   double load_seconds = 0;
   std::unique_ptr<engine::Execution> execution;  // planned, never run
   int64_t batch = 1;
+  int threads = 1;
   size_t weight_tensors = 0, weight_bytes = 0;
 
   const CompiledGraph& compiled() const { return model->graph(); }
   const Graph& graph() const { return model->graph().graph(); }
+  /// Images that node `i` works on at a time; 0: the whole batch.
+  int64_t ImagesAtATime(size_t i) const {
+    for (const engine::Segment& segment : execution->segments())
+      if (i < segment.last) return segment.images;
+    return 0;
+  }
+  /// Weights that its kernel has packed for itself, and what one call needs beside them.
+  size_t PackedBytes(size_t i) const { return compiled().bound_kernels()[i]->PackedBytes(); }
+  size_t ScratchBytes(size_t i) const {
+    const int64_t images = ImagesAtATime(i);
+    const engine::Kernel& kernel = *compiled().bound_kernels()[i];
+    return images == 0 ? kernel.ScratchBytes(batch, threads) : kernel.ScratchBytes(images, 1);
+  }
 };
 
 Result<Inspection> Inspect(const ModelInspectArguments& arguments) {
@@ -49,6 +65,7 @@ Result<Inspection> Inspect(const ModelInspectArguments& arguments) {
   inspection.load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   inspection.batch = arguments.batch;
+  inspection.threads = arguments.threads;
   TRAWL_ASSIGN(inspection.execution, engine::Execution::Create(inspection.compiled(),
                                                                arguments.batch, arguments.threads));
   std::set<ValueId> weights;
@@ -93,6 +110,9 @@ JsonObject NodesJson(const Inspection& inspection) {
     json["flops"] = engine::NodeFlops(graph, node, inspection.batch);
     json["kernel"] = choice.kernel;
     json["why_no_better"] = choice.reason;
+    json["images_at_a_time"] = inspection.ImagesAtATime(i);
+    json["packed_bytes"] = inspection.PackedBytes(i);
+    json["scratch_bytes"] = inspection.ScratchBytes(i);
     nodes.push_back(std::move(json));
   }
   return nodes;
@@ -152,6 +172,10 @@ void PrintPasses(const Inspection& inspection) {
   fmt::print("\n{}", FormatTable({"PASS", "NODES CHANGED", "MS"}, rows, {false, true, true}));
 }
 
+std::string Kibibytes(size_t bytes) {
+  return fmt::format("{:.1f}", static_cast<double>(bytes) / 1024);
+}
+
 void PrintNodes(const Inspection& inspection) {
   const Graph& graph = inspection.graph();
   std::vector<std::vector<std::string>> rows;
@@ -162,12 +186,14 @@ void PrintNodes(const Inspection& inspection) {
         *std::ranges::find_if(node.outputs, [](ValueId id) { return id != engine::kNoValue; }));
     rows.push_back({std::to_string(i), EscapeForTerminal(node.name), node.op,
                     engine::ToString(*output.shape), ToString(output.layout),
-                    fmt::format("{:.1f}", engine::NodeFlops(graph, node, 1) / 1e6), choice.kernel,
-                    choice.reason});
+                    fmt::format("{:.1f}", engine::NodeFlops(graph, node, 1) / 1e6),
+                    Kibibytes(inspection.PackedBytes(i)), Kibibytes(inspection.ScratchBytes(i)),
+                    choice.kernel, choice.reason});
   }
-  fmt::print("\n{}", FormatTable({"#", "NODE", "OP", "OUTPUT", "LAYOUT", "MFLOP", "KERNEL",
-                                  "WHY NO BETTER ONE"},
-                                 rows, {true, false, false, false, false, true, false, false}));
+  fmt::print("\n{}",
+             FormatTable({"#", "NODE", "OP", "OUTPUT", "LAYOUT", "MFLOP", "PACKED KIB",
+                          "SCRATCH KIB", "KERNEL", "WHY NO BETTER ONE"},
+                         rows, {true, false, false, false, false, true, true, true, false, false}));
 }
 
 }  // namespace

@@ -5,9 +5,15 @@ Figures are held against what is known without the engine: the network as it was
 """
 
 import json
+import math
 import unittest
 
 import trawl_e2e as e2e
+
+
+def node_weights(convolution):
+    """Bytes of a convolution's weights as the graph has them."""
+    return 4 * math.prod(convolution["inputs"][1]["shape"])
 
 
 class ModelTest(e2e.EndToEndTest):
@@ -41,6 +47,16 @@ class ModelTest(e2e.EndToEndTest):
         one, eight = (self.inspect("model-onnx", "--batch", n)["arena_bytes"] for n in (1, 8))
         self.assertGreater(one, 0)
         self.assertGreater(eight, one)
+
+    def test_inspect_tells_what_each_kernel_holds(self):
+        facts = self.inspect("model-onnx", "--batch", 8)
+        for node in facts["nodes"]:
+            if "winograd" in node["kernel"]:  # 36 products for 9 taps of at least 16 outputs
+                self.assertGreaterEqual(node["packed_bytes"], 4 * node_weights(node))
+                self.assertGreater(node["scratch_bytes"], 0)
+            self.assertLessEqual(node["scratch_bytes"], facts["arena_bytes"])
+            self.assertLessEqual(node["images_at_a_time"], 8)
+        self.assertTrue(any(node["packed_bytes"] for node in facts["nodes"]))
 
     def test_inspect_prints_every_pass_and_node(self):
         facts = self.inspect("model-onnx")
