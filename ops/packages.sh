@@ -6,7 +6,7 @@ BUILD_PACKAGES=(
   libcli11-dev libcurl4-openssl-dev libexpected-dev libfmt-dev libjpeg-dev libonnx-dev
   libopenblas-dev libpng-dev libprotobuf-dev libpugixml-dev librdkafka-dev libspdlog-dev
   libsqlite3-dev libssl-dev libwebp-dev libxxhash-dev libyaml-cpp-dev nlohmann-json3-dev
-  protobuf-compiler sqlite3
+  protobuf-compiler sqlite3 zlib1g-dev
 )
 
 # To test besides: Java and Maven run and fetch the Kafka broker and the S3 server; clang has

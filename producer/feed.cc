@@ -10,17 +10,19 @@ namespace {
 class ListingFeed final : public Feed {
  public:
   ListingFeed(const ProducerOptions& options, const ListingCursor& cursor)
-      : options_(options), cursor_(cursor) {}
+      : options_(options), cursor_(cursor) {
+    if (cursor_.entries == 0) cursor_.last_key = options_.filter.start_after;
+  }
 
   Result<FeedPage> Next(int max_objects) override {
     TRAWL_ASSIGN(storage::ListPage page,
                  options_.objects.List(options_.spec.source, options_.prefix, cursor_.last_key,
                                        max_objects));
-    const bool listed = !page.objects.empty();
+    const uint64_t entries_before = cursor_.entries;
     FeedPage fresh;
     fresh.last = page.last;
     for (ObjectRef& object : page.objects) TRAWL_TRY(Add(std::move(object), fresh));
-    if (listed && fresh.objects.empty() && !page.last)
+    if (!page.objects.empty() && cursor_.entries == entries_before && !page.last)
       return Error(Code::kDataLoss, "the store repeats what lies before '{}'", cursor_.last_key);
     fresh.cursor = cursor_;
     return fresh;
@@ -31,7 +33,7 @@ class ListingFeed final : public Feed {
   /// else, the cursor would pass keys that never came.
   Status Add(ObjectRef object, FeedPage& page) {
     if (!cursor_.last_key.empty() && object.key <= cursor_.last_key) {
-      if (page.objects.empty()) {
+      if (page.cursor.entries == 0) {
         ++page.duplicates;
         return OkStatus();
       }
@@ -40,7 +42,8 @@ class ListingFeed final : public Feed {
     }
     cursor_.last_key = object.key;
     ++cursor_.entries;
-    page.objects.push_back(std::move(object));
+    page.cursor = cursor_;
+    if (options_.filter.Takes(object.key)) page.objects.push_back(std::move(object));
     return OkStatus();
   }
 
@@ -51,14 +54,15 @@ class ListingFeed final : public Feed {
 /// Reads a manifest. A key that comes twice is one object.
 class ManifestFeed final : public Feed {
  public:
-  explicit ManifestFeed(std::unique_ptr<ManifestReader> reader) : reader_(std::move(reader)) {}
+  ManifestFeed(std::unique_ptr<ManifestReader> reader, const KeyFilter& filter)
+      : reader_(std::move(reader)), filter_(filter) {}
 
   /// Reads over what is enqueued already, and remembers its keys.
   Status SkipTo(const ListingCursor& cursor) {
     while (reader_->entries() < cursor.entries) {
       TRAWL_ASSIGN(const std::optional<ObjectRef> entry, reader_->Next());
       if (!entry) break;
-      seen_.Insert(entry->key);
+      if (filter_.Takes(entry->key)) seen_.Insert(entry->key);
     }
     if (cursor.entries > 0 && reader_->DigestHex() != cursor.digest_hex)
       return Error(Code::kFailedPrecondition,
@@ -76,6 +80,7 @@ class ManifestFeed final : public Feed {
         page.last = true;
         break;
       }
+      if (!filter_.Takes(entry->key)) continue;
       if (seen_.Insert(entry->key))
         page.objects.push_back(std::move(*entry));
       else
@@ -88,6 +93,7 @@ class ManifestFeed final : public Feed {
 
  private:
   std::unique_ptr<ManifestReader> reader_;
+  const KeyFilter& filter_;
   KeySet seen_;
 };
 
@@ -96,9 +102,9 @@ class ManifestFeed final : public Feed {
 Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options, const ListingCursor& cursor,
                                        std::stop_token stop) {
   if (options.manifest_path.empty()) return std::make_unique<ListingFeed>(options, cursor);
-  TRAWL_ASSIGN(auto reader,
-               ManifestReader::Open(options.manifest_path, options.spec.source, std::move(stop)));
-  auto feed = std::make_unique<ManifestFeed>(std::move(reader));
+  TRAWL_ASSIGN(auto reader, ManifestReader::Open(options.manifest_path, options.spec.source,
+                                                 options.manifest_column, std::move(stop)));
+  auto feed = std::make_unique<ManifestFeed>(std::move(reader), options.filter);
   TRAWL_TRY(feed->SkipTo(cursor));
   return feed;
 }

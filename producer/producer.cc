@@ -20,6 +20,10 @@ using storage::OutgoingRecord;
 
 constexpr milliseconds kPausePoll{1'000};  // how soon a resumed job is listed on
 
+std::string InputOf(const ProducerOptions& options) {
+  return InputName(options.prefix, options.manifest_path, options.manifest_column, options.filter);
+}
+
 Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {
   const auto differs = [&](std::string_view what, std::string_view was, std::string_view is) {
     return Error(Code::kFailedPrecondition,
@@ -29,7 +33,7 @@ Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {
   const JobSpec& was = job.spec;
   const JobSpec& is = options.spec;
   if (was.source != is.source) return differs("source", was.source, is.source);
-  if (const std::string input = InputName(options.prefix, options.manifest_path);
+  if (const std::string input = InputOf(options);
       job.input != input)
     return differs("input", job.input, input);
   if (was.model.digest != is.model.digest) return differs("model", was.model.name, is.model.name);
@@ -117,7 +121,7 @@ class Enqueuer {
 
   void StartJob(JobRecord& next) const {
     next.spec = options_.spec;
-    next.input = InputName(options_.prefix, options_.manifest_path);
+    next.input = InputOf(options_);
     next.queue = options_.settings.queue;
     next.created_at_ms = options_.clock.WallMillis();
   }

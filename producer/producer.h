@@ -10,6 +10,7 @@
 #include "config/records.h"
 #include "config/settings.h"
 #include "config/stop.h"
+#include "producer/key_filter.h"
 #include "storage/message_log/message_log.h"
 #include "storage/object_store/object_store.h"
 
@@ -23,6 +24,8 @@ struct ProducerOptions {
   JobSpec spec;                                       // spec.source: normalised by ResolveSource
   std::string prefix;                                 // listings only
   std::string manifest_path;                          // empty: list the source; "-": stdin
+  std::string manifest_column = "";                   // CSV: where the keys are
+  KeyFilter filter = {};
   std::function<void(const JobRecord&)> on_progress;  // after each page; may be empty
   Clock& clock = SystemClock();
 };
@@ -38,8 +41,10 @@ struct ResolvedSource {
 /// Errors: kInvalidArgument, kNotFound (no such folder).
 Result<ResolvedSource> ResolveSource(const std::string& source, bool has_manifest);
 
-/// JobRecord::input of a job: "prefix <prefix>", or "manifest <path>" when there is one.
-std::string InputName(const std::string& prefix, const std::string& manifest_path);
+/// JobRecord::input of a job: "prefix <prefix>", or "manifest <path>" when there is one, and what
+/// is taken of it.
+std::string InputName(const std::string& prefix, const std::string& manifest_path,
+                      const std::string& manifest_column, const KeyFilter& filter);
 
 /// A readable name that no other job has: date, time and a few random letters.
 std::string GenerateJobId();

@@ -57,8 +57,12 @@ Result<ResolvedSource> ResolveSource(const std::string& source, bool has_manifes
   return ResolveFolder(source);
 }
 
-std::string InputName(const std::string& prefix, const std::string& manifest_path) {
-  return manifest_path.empty() ? "prefix " + prefix : "manifest " + manifest_path;
+std::string InputName(const std::string& prefix, const std::string& manifest_path,
+                      const std::string& manifest_column, const KeyFilter& filter) {
+  std::string name = manifest_path.empty() ? "prefix " + prefix : "manifest " + manifest_path;
+  if (!manifest_column.empty()) name += " column " + manifest_column;
+  if (!filter.empty()) name += " " + filter.Text();
+  return name;
 }
 
 }  // namespace trawl::producer

@@ -25,8 +25,8 @@ class Publisher {
       : producer_(std::move(producer)) {}
 
   /// Takes the batches' records. `times`: where the worker's time went since its last transaction;
-  /// one record of each job tells that job's share of it. A result that the log refuses for its size
-  /// becomes a failure, so that one object cannot hold up its partition. Errors: as
+  /// one record of each job tells that job's share of it. A result that the log refuses for its
+  /// size becomes a failure, so that one object cannot hold up its partition. Errors: as
   /// TransactionalProducer::Commit.
   Result<PublishReport> Commit(const BatchTracker::Ready& ready, storage::LogConsumer& consumer,
                                const WorkerTimes& times);

@@ -102,7 +102,24 @@ void AddJobOptions(CLI::App& command, JobArguments& job) {
   command.add_option("SOURCE", job.source,
                      "A folder, s3://bucket/prefix, or an http(s):// base (with --manifest)");
   command.add_option("--manifest", job.manifest,
-                     "File of keys or URIs, one a line, plain or JSONL; - is standard input");
+                     "File of keys or URIs, one a line: plain, JSONL or CSV, packed by gzip or not; "
+                     "- is standard input");
+  command.add_option("--manifest-column", job.manifest_column,
+                     "The manifest is CSV with a header; its keys or URIs are in this column");
+  const auto add_patterns = [&command](const char* name, std::vector<std::string>& patterns,
+                                       const char* doc) {
+    command.add_option(name, patterns, doc)
+        ->type_name("GLOB …")
+        ->expected(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  };
+  add_patterns("--include", job.filter.include,
+               "Only keys that match (* and ? match / too); repeatable: any of them");
+  add_patterns("--exclude", job.filter.exclude,
+               "No keys that match, whatever --include says; repeatable");
+  command.add_option("--start-after", job.filter.start_after,
+                     "List only keys behind this one, in the order of their bytes");
   command.add_option("--model", job.model, kModelDoc)->required();
   command.add_option("--job", job.job, "Name of the job; the same name goes on with that job");
 }
@@ -113,6 +130,10 @@ void AddDatabase(CLI::App& command, std::string& db) {
 
 void Check(const JobArguments& job) {
   if (job.source.empty() && job.manifest.empty()) throw CLI::RequiredError("SOURCE or --manifest");
+  if (!job.manifest_column.empty() && job.manifest.empty())
+    throw CLI::RequiresError("--manifest-column", "--manifest");
+  if (!job.filter.start_after.empty() && !job.manifest.empty())
+    throw CLI::ExcludesError("--start-after", "--manifest");
 }
 
 /// All subcommands' targets: CLI11 holds references into it while it parses.

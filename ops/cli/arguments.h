@@ -7,6 +7,7 @@
 
 #include "config/records.h"
 #include "config/settings.h"
+#include "producer/key_filter.h"
 
 namespace trawl::ops {
 
@@ -14,6 +15,8 @@ namespace trawl::ops {
 struct JobArguments {
   std::string source;
   std::string manifest;
+  std::string manifest_column;
+  producer::KeyFilter filter;
   std::string model;
   std::string job;  // empty: generated
 };

@@ -58,6 +58,8 @@ Result<producer::ProducerReport> ProduceJob(const ProducerArguments& arguments,
                                 .spec = prepared.spec,
                                 .prefix = prepared.prefix,
                                 .manifest_path = arguments.job.manifest,
+                                .manifest_column = arguments.job.manifest_column,
+                                .filter = arguments.job.filter,
                                 .on_progress = {}},
                                stop);
 }

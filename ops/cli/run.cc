@@ -84,7 +84,8 @@ Result<std::string> ChooseJob(const RunArguments& arguments, const PreparedJob& 
   std::string unfinished;
   TRAWL_TRY(producer::ForEachJob(*workshop.log, [&](const JobRecord& job) {
     if (job.control == JobControl::kCancelled || !SameWork(job.spec, prepared.spec) ||
-        job.input != producer::InputName(prepared.prefix, arguments.job.manifest))
+        job.input != producer::InputName(prepared.prefix, arguments.job.manifest,
+                                         arguments.job.manifest_column, arguments.job.filter))
       return;
     const auto status = workshop.reader->Job(job.job_id);
     if (!status || !status->ended()) unfinished = job.job_id;
@@ -111,7 +112,7 @@ Status CatchUp(const std::string& job_id, Workshop& workshop) {
 class Crew {
  public:
   Crew(const Settings& settings, Workshop& workshop, const PreparedJob& prepared,
-       const std::string& job_id, const std::string& manifest)
+       const std::string& job_id, const JobArguments& job)
       : settings_(settings), workshop_(workshop) {
     Start([=, this](StopSignals stop) {
       const producer::ProducerOptions options{.settings = settings_,
@@ -120,7 +121,9 @@ class Crew {
                                               .job_id = job_id,
                                               .spec = prepared.spec,
                                               .prefix = prepared.prefix,
-                                              .manifest_path = manifest,
+                                              .manifest_path = job.manifest,
+                                              .manifest_column = job.manifest_column,
+                                              .filter = job.filter,
                                               .on_progress = {}};
       const auto report = producer::RunProducer(options, stop);
       // Of a cancelled job nothing more is listed, and the worker ends what is enqueued.
@@ -260,7 +263,7 @@ int Run(const RunArguments& arguments, Settings settings, SignalStops& signals) 
   if (const Status told = CatchUp(*job_id, *workshop); !told.ok()) return Fail(told);
   const uint64_t ended_before = Ended(workshop->reader->Job(*job_id));
 
-  Crew crew(settings, *workshop, *prepared, *job_id, arguments.job.manifest);
+  Crew crew(settings, *workshop, *prepared, *job_id, arguments.job);
   const auto job = Watch(*job_id, arguments.db, *workshop, crew, signals);
   const std::stop_callback second_signal(signals.stops().abort, [&crew] { crew.Abort(); });
   crew.Stop(/*abort=*/!crew.failure().ok());

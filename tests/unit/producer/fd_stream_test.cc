@@ -43,7 +43,7 @@ TEST(FdStream, AManifestOnASilentPipeIsCancelledAndNotEnded) {
   pipe.Write("a.jpg\nhalf a li");
   std::stop_source stop;
   FdStream stream(pipe.ends[0], stop.get_token());
-  ManifestReader reader(stream, "-", "file:///data/", stop.get_token());
+  ManifestReader reader(stream, "-", "file:///data/", "", stop.get_token());
   ASSERT_EQ((*reader.Next())->key, "a.jpg");
   std::jthread stopper([&] { stop.request_stop(); });
   const auto next = reader.Next();

@@ -4,15 +4,21 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
+#include <filesystem>
+#include <fstream>
 #include <random>
 #include <sstream>
+
+#include "config/check.h"
+#include "tests/support/temp_dir.h"
 
 namespace trawl::producer {
 namespace {
 
-using testing::ElementsAre;
-using testing::HasSubstr;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 struct ReadManifest {
   std::vector<std::string> keys;
@@ -21,9 +27,7 @@ struct ReadManifest {
   std::string error;
 };
 
-ReadManifest Read(const std::string& text, const std::string& source = "file:///data/") {
-  std::istringstream stream(text);
-  ManifestReader reader(stream, "keys.txt", source);
+ReadManifest ReadAll(ManifestReader& reader) {
   ReadManifest result;
   while (true) {
     auto entry = reader.Next();
@@ -37,6 +41,39 @@ ReadManifest Read(const std::string& text, const std::string& source = "file:///
   }
   result.digest = reader.DigestHex();
   return result;
+}
+
+ReadManifest Read(const std::string& text, const std::string& source = "file:///data/") {
+  std::istringstream stream(text);
+  ManifestReader reader(stream, "keys.txt", source);
+  return ReadAll(reader);
+}
+
+ReadManifest ReadCsv(const std::string& text) {
+  std::istringstream stream(text);
+  ManifestReader reader(stream, "keys.csv", "s3://bucket/", "url");
+  return ReadAll(reader);
+}
+
+ReadManifest ReadFile(const std::filesystem::path& path) {
+  auto reader = ManifestReader::Open(path, "file:///data/", "").value();
+  return ReadAll(*reader);
+}
+
+/// `text` as gzip packs it.
+std::string Packed(const std::string& text) {
+  z_stream deflater{};
+  CHECK(deflateInit2(&deflater, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::string packed(deflateBound(&deflater, text.size()) + 64, '\0');
+  std::string input = text;
+  deflater.next_in = reinterpret_cast<Bytef*>(input.data());
+  deflater.avail_in = static_cast<uInt>(input.size());
+  deflater.next_out = reinterpret_cast<Bytef*>(packed.data());
+  deflater.avail_out = static_cast<uInt>(packed.size());
+  CHECK(deflate(&deflater, Z_FINISH) == Z_STREAM_END);
+  packed.resize(deflater.total_out);
+  deflateEnd(&deflater);
+  return packed;
 }
 
 TEST(Manifest, TakesPlainLinesAsTheyStand) {
@@ -99,8 +136,76 @@ TEST(Manifest, TheDigestTellsPrefixesApart) {
 }
 
 TEST(Manifest, AMissingFileIsNotFound) {
-  EXPECT_EQ(ManifestReader::Open("/nowhere/keys.txt", "").error().code(), Code::kNotFound);
-  EXPECT_EQ(ManifestReader::Open("/tmp", "").error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(ManifestReader::Open("/nowhere/keys.txt", "", "").error().code(), Code::kNotFound);
+  EXPECT_EQ(ManifestReader::Open("/tmp", "", "").error().code(), Code::kInvalidArgument);
+}
+
+TEST(Manifest, ACsvFilesNamedColumnHoldsTheKeys) {
+  std::istringstream stream("id,url,size,etag\r\n1,a.jpg,17,ab\r\n2,\"b, \"\"c\"\".jpg\",,\r\n");
+  ManifestReader reader(stream, "keys.csv", "s3://bucket/", "url");
+  const auto first = reader.Next().value();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->key, "a.jpg");
+  EXPECT_EQ(first->size_bytes, 17U);
+  EXPECT_EQ(first->etag, "ab");
+  const auto second = reader.Next().value();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->key, "b, \"c\".jpg");
+  EXPECT_FALSE(second->size_bytes);
+  EXPECT_FALSE(reader.Next().value());
+  EXPECT_EQ(reader.entries(), 2U);
+}
+
+TEST(Manifest, ABadCsvRowIsNamedByItsLine) {
+  EXPECT_THAT(ReadCsv("id,uri\n").error, HasSubstr("keys.csv, line 1: the header names no column"));
+  EXPECT_THAT(ReadCsv("id,url\n1,a\n2\n").error,
+              HasSubstr("keys.csv, line 3: 1 cells; the header has 2"));
+  EXPECT_THAT(ReadCsv("id,url\n1,\n").error, HasSubstr("line 2: nothing in column 'url'"));
+  EXPECT_THAT(ReadCsv("url\n\"a\n").error, HasSubstr("line 2: a quoted cell does not end"));
+  EXPECT_THAT(ReadCsv("url\n\"a\"b\n").error, HasSubstr("followed by 'b'"));
+  EXPECT_THAT(ReadCsv("url,size\na,-1\n").error, HasSubstr("'-1' is no size in bytes"));
+}
+
+TEST(Manifest, PackedByGzipItIsTheSame) {
+  const trawl::testing::TempDir folder("manifest");
+  std::string text;
+  for (int i = 0; i < 20'000; ++i) text += "photo " + std::to_string(i) + ".jpg\n";
+  const auto write = [&](const std::string& bytes) {
+    std::ofstream(folder / "keys.gz", std::ios::binary) << bytes;
+    return folder / "keys.gz";
+  };
+  const ReadManifest plain = ReadFile(write(text));
+  ASSERT_EQ(plain.keys.size(), 20'000U);
+  EXPECT_EQ(ReadFile(write(Packed(text))).digest, plain.digest);
+  // Two members, one behind the other, are one file.
+  EXPECT_EQ(ReadFile(write(Packed(text.substr(0, 5'000)) + Packed(text.substr(5'000)))).digest,
+            plain.digest);
+}
+
+TEST(Manifest, DamagedGzipDataIsAnErrorAndNoEnd) {
+  const trawl::testing::TempDir folder("manifest");
+  const std::string packed = Packed(std::string(5'000, 'k') + "\nlast\n");
+  const auto error_of = [&](const std::string& bytes) {
+    std::ofstream(folder / "keys.gz", std::ios::binary) << bytes;
+    return ReadFile(folder / "keys.gz").error;
+  };
+  EXPECT_EQ(error_of(packed), "");
+  // What is left of the line at the damage is no key.
+  EXPECT_EQ(ReadFile(folder / "keys.gz").keys.size(), 2U);
+  std::ofstream(folder / "keys.gz", std::ios::binary) << packed.substr(0, packed.size() - 12);
+  EXPECT_TRUE(ReadFile(folder / "keys.gz").keys.empty());
+  EXPECT_THAT(error_of(packed.substr(0, packed.size() - 3)), HasSubstr("ends too early"));
+  EXPECT_THAT(error_of(packed.substr(0, 14)), HasSubstr("ends too early"));
+  EXPECT_THAT(error_of(packed + "rubbish"), HasSubstr("damaged gzip data"));
+  std::string wrong_sum = packed;
+  wrong_sum[wrong_sum.size() - 6] ^= 1;
+  EXPECT_THAT(error_of(wrong_sum), HasSubstr("damaged gzip data"));
+}
+
+TEST(Manifest, ALineWithoutEndTakesNoMoreMemoryThanTheLongest) {
+  const trawl::testing::TempDir folder("manifest");
+  std::ofstream(folder / "keys.gz", std::ios::binary) << Packed(std::string(64 << 20, 'k'));
+  EXPECT_THAT(ReadFile(folder / "keys.gz").error, HasSubstr("longer than 65536 bytes"));
 }
 
 }  // namespace

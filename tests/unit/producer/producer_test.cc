@@ -50,6 +50,7 @@ class ProducerTest : public ::testing::Test {
             .spec = spec_,
             .prefix = "",
             .manifest_path = manifest_,
+            .filter = filter_,
             .on_progress = {}};
   }
 
@@ -89,6 +90,7 @@ class ProducerTest : public ::testing::Test {
   trawl::testing::TempDir dir_;
   const std::filesystem::path folder_ = dir_.path() / "pictures";
   std::string manifest_;
+  KeyFilter filter_;
   Settings settings_;
   JobSpec spec_;
   std::unique_ptr<MessageLog> log_;
@@ -304,6 +306,36 @@ TEST_F(ProducerTest, AnEmptySourceIsASealedJobOfNothing) {
   const JobRecord job = Produce(*log_).value();
   EXPECT_EQ(job.state, JobState::kSealed);
   EXPECT_EQ(job.objects, 0u);
+}
+
+TEST_F(ProducerTest, EnqueuesOnlyWhatTheFilterTakes) {
+  filter_ = {.include = {"*1*"}, .exclude = {"*31*"}, .start_after = "picture 12.jpg"};
+  const auto job = Produce(*log_);
+  ASSERT_TRUE(job) << job.error().message();
+  std::vector<std::string> keys;
+  for (const auto& [key, count] : Enqueued(*job)) keys.push_back(key);
+  EXPECT_THAT(keys, ::testing::ElementsAre("picture 13.jpg", "picture 14.jpg", "picture 15.jpg",
+                                           "picture 16.jpg", "picture 17.jpg", "picture 18.jpg",
+                                           "picture 19.jpg", "picture 21.jpg"));
+  EXPECT_EQ(job->state, JobState::kSealed);
+  filter_.exclude.clear();
+  EXPECT_THAT(Produce(*log_).error().message(), HasSubstr("another input"));
+}
+
+TEST_F(ProducerTest, AFilterThatTakesNothingOfManyPagesStillEnds) {
+  filter_ = {.include = {"picture 9.jpg"}};
+  const auto job = Produce(*log_);
+  ASSERT_TRUE(job) << job.error().message();
+  EXPECT_EQ(job->objects, 1U);
+}
+
+TEST_F(ProducerTest, AFilterAppliesToAManifestToo) {
+  manifest_ = (dir_.path() / "keys.txt").string();
+  std::ofstream(manifest_) << "a.jpg\nb.png\nc.jpg\n";
+  filter_ = {.exclude = {"*.png"}};
+  const auto job = Produce(*log_);
+  ASSERT_TRUE(job) << job.error().message();
+  EXPECT_EQ(Enqueued(*job).size(), 2U);
 }
 
 }  // namespace
