@@ -20,6 +20,7 @@
 #include "storage/object_store/object_store.h"
 #include "storage/result_store/result_store.h"
 #include "storage/topics.h"
+#include "tests/support/mutant_log.h"
 #include "worker/worker.h"
 
 namespace trawl::e2e {
@@ -27,87 +28,11 @@ namespace {
 
 using storage::LogConsumer;
 using storage::LogRecord;
-using storage::MessageLog;
 using storage::PollResult;
 using storage::TopicOffset;
 using storage::TopicPartition;
-using storage::Transaction;
-using storage::TransactionalProducer;
 
-struct Bug {
-  std::string name;
-  /// One that shows only when a process dies lets this one die once in so many transactions.
-  bool DiesNow() const { return ++transactions % 3 == 0; }
-  mutable std::atomic<int> transactions = 0;
-};
-
-class MutantConsumer final : public LogConsumer {
- public:
-  MutantConsumer(std::unique_ptr<LogConsumer> inner,
-                 std::unique_ptr<TransactionalProducer> committer)
-      : inner_(std::move(inner)), committer_(std::move(committer)) {}
-
-  Result<PollResult> Poll(std::chrono::milliseconds timeout) override {
-    auto polled = inner_->Poll(timeout);
-    // As auto-commit does: what was delivered counts as done.
-    if (committer_ && polled && polled->record) {
-      const LogRecord& record = *polled->record;
-      const Status ignored =
-          committer_->Commit({{}, inner_.get(), {{record.at, record.offset + 1}}});
-    }
-    return polled;
-  }
-  Status Pause(std::span<const TopicPartition> partitions) override {
-    return inner_->Pause(partitions);
-  }
-  Status Resume(std::span<const TopicPartition> partitions) override {
-    return inner_->Resume(partitions);
-  }
-  Status RewindToCommitted() override { return inner_->RewindToCommitted(); }
-  void Close() override { inner_->Close(); }
-  LogConsumer* inner() const { return inner_.get(); }
-
- private:
-  const std::unique_ptr<LogConsumer> inner_;
-  const std::unique_ptr<TransactionalProducer> committer_;
-};
-
-class MutantProducer final : public TransactionalProducer {
- public:
-  MutantProducer(std::unique_ptr<TransactionalProducer> inner, const Bug& bug)
-      : inner_(std::move(inner)), bug_(bug) {}
-
-  Status Commit(const Transaction& given) override {
-    Transaction transaction = given;
-    if (given.consumer != nullptr)
-      transaction.consumer = static_cast<MutantConsumer*>(given.consumer)->inner();
-    if (given.offsets.empty()) return inner_->Commit(transaction);
-    if (bug_.name == "dropped" && !transaction.records.empty()) transaction.records.pop_back();
-    if (bug_.name == "doubled") transaction.records.push_back(transaction.records.front());
-    if (bug_.name == "auto-commit") {
-      if (bug_.DiesNow()) _exit(9);
-      transaction.offsets.clear();
-      transaction.consumer = nullptr;
-    }
-    if (bug_.name == "early-offset") {
-      for (TopicOffset& next : transaction.offsets) ++next.offset;
-      const Status status = inner_->Commit(transaction);
-      if (bug_.DiesNow()) _exit(9);
-      return status;
-    }
-    if (bug_.name == "offsets-apart") {
-      const Status status = inner_->Commit({transaction.records, nullptr, {}});
-      if (!status.ok()) return status;
-      if (bug_.DiesNow()) _exit(9);
-      transaction.records.clear();
-    }
-    return inner_->Commit(transaction);
-  }
-
- private:
-  const std::unique_ptr<TransactionalProducer> inner_;
-  const Bug& bug_;
-};
+using testing::Bug;
 
 /// Reads what was aborted, too, as librdkafka does when it is told to.
 class UncommittedReader final : public LogConsumer {
@@ -163,50 +88,19 @@ class UncommittedReader final : public LogConsumer {
   rd_kafka_t* client_;
 };
 
-class MutantLog final : public MessageLog {
+/// For every reader but the one of workers' attempts.
+class UncommittedLog final : public testing::MutantLog {
  public:
-  MutantLog(std::unique_ptr<MessageLog> inner, const Settings& settings, const Bug& bug)
-      : inner_(std::move(inner)), settings_(settings), bug_(bug) {}
+  UncommittedLog(storage::MessageLog& inner, const Settings& settings, const Bug& bug)
+      : MutantLog(inner, bug, fmt::format("{}", getpid())), settings_(settings), bug_(bug) {}
 
-  Status EnsureTopics(std::span<const storage::TopicSpec> topics) override {
-    return inner_->EnsureTopics(topics);
-  }
-  Result<int> PartitionCount(const std::string& topic) override {
-    return inner_->PartitionCount(topic);
-  }
-  Result<storage::LogExtent> Extent(const TopicPartition& at) override {
-    return inner_->Extent(at);
-  }
-  Result<std::string> Identity() override { return inner_->Identity(); }
-  Result<std::unique_ptr<TransactionalProducer>> OpenProducer(const std::string& id) override {
-    TRAWL_ASSIGN(auto producer, inner_->OpenProducer(id));
-    return std::make_unique<MutantProducer>(std::move(producer), bug_);
-  }
-  Result<std::unique_ptr<LogConsumer>> Subscribe(const std::string& group,
-                                                 const std::vector<std::string>& topics,
-                                                 storage::RebalanceListener& listener) override {
-    TRAWL_ASSIGN(auto consumer, inner_->Subscribe(group, topics, listener));
-    std::unique_ptr<TransactionalProducer> committer;
-    if (bug_.name == "auto-commit") {
-      TRAWL_ASSIGN(committer, inner_->OpenProducer(fmt::format("mutant-{}", getpid())));
-    }
-    return std::make_unique<MutantConsumer>(std::move(consumer), std::move(committer));
-  }
   Result<std::unique_ptr<LogConsumer>> Assign(const std::vector<TopicOffset>& offsets) override {
     if (bug_.name == "read-uncommitted" && offsets.front().at.topic != storage::kAttemptsTopic)
       return std::make_unique<UncommittedReader>(settings_, offsets);
-    if (bug_.name != "reset-latest") return inner_->Assign(offsets);
-    std::vector<TopicOffset> latest = offsets;
-    for (TopicOffset& from : latest) {
-      if (from.offset != storage::kBeginning) continue;
-      TRAWL_ASSIGN(const storage::LogExtent extent, inner_->Extent(from.at));
-      from.offset = extent.end;
-    }
-    return inner_->Assign(latest);
+    return MutantLog::Assign(offsets);
   }
 
  private:
-  const std::unique_ptr<MessageLog> inner_;
   const Settings& settings_;
   const Bug& bug_;
 };
@@ -247,8 +141,8 @@ Result<Settings> LoadSettings(std::span<char* const> arguments) {
 
 Status Run(const Bug& bug, const std::string& role, std::span<char* const> arguments) {
   TRAWL_ASSIGN(const Settings settings, LoadSettings(arguments));
-  TRAWL_ASSIGN(auto kafka, storage::OpenKafkaLog(settings));
-  MutantLog log(std::move(kafka), settings, bug);
+  TRAWL_ASSIGN(const auto kafka, storage::OpenKafkaLog(settings));
+  UncommittedLog log(*kafka, settings, bug);
   TRAWL_TRY(log.EnsureTopics(storage::TopicSpecs(settings)));
   if (role == "collector") {
     TRAWL_ASSIGN(const auto results, storage::OpenResultStore(arguments.back()));
@@ -272,7 +166,11 @@ Status Run(const Bug& bug, const std::string& role, std::span<char* const> argum
 
 int main(int count, char** arguments) {
   if (count < 3) return 2;
-  const trawl::e2e::Bug bug{arguments[1]};
+  // One that shows only when a process dies lets this one die once in so many transactions.
+  std::atomic<int> transactions = 0;
+  const trawl::testing::Bug bug{arguments[1], [&transactions] {
+                                  if (++transactions % 3 == 0) _exit(9);
+                                }};
   const trawl::Status status = trawl::e2e::Run(
       bug, arguments[2], std::span(arguments, static_cast<size_t>(count)).subspan(2));
   std::fprintf(stderr, "mutant: %s\n", status.message().c_str());
