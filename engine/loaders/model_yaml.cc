@@ -328,7 +328,8 @@ Result<ModelYaml> ModelYaml::Parse(const std::string& text) {
     document->root = YAML::Load(text);
     TRAWL_TRY(CheckKeys(
         document->root, "model.yaml",
-        {"name", "format", "files", "sha256", "input", "preprocess", "output", "labels"}));
+        {"name", "format", "files", "sha256", "input", "preprocess", "output", "labels",
+         "quantization"}));
     return ModelYaml(std::move(document));
   });
 }

@@ -1,0 +1,143 @@
+// The rewriting of a graph into QDQ form.
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/quantize/quantize.h"
+
+namespace trawl::engine {
+namespace {
+
+template <class T>
+ValueId AddScalar(Graph& graph, const std::string& name, T value) {
+  return graph.AddConstant(name, Tensor::Of<T>({}, std::span<const T>(&value, 1)));
+}
+
+/// Scales of a product's s8 weights, one per output channel, and how the weights lie.
+struct WeightScales {
+  int64_t axis = 0;
+  size_t inner = 1;  // elements from one channel to the next
+  std::vector<float> scales;
+
+  size_t ChannelOf(size_t element) const { return element / inner % scales.size(); }
+};
+
+/// The greatest weight of a channel becomes 127, unless the bias would then leave what s32 holds.
+WeightScales ScalesOf(const Node& node, const Tensor& weights, const Tensor* bias,
+                      const Quantization& input) {
+  WeightScales result;
+  const bool innermost = node.op == "Gemm" && node.attributes.Int("transB", 0) == int64_t{0};
+  result.axis = innermost ? 1 : 0;
+  const auto channels = static_cast<size_t>(weights.shape()[innermost ? 1 : 0]);
+  const auto values = weights.data<float>();
+  result.inner = innermost ? 1 : values.size() / channels;
+  std::vector<float> greatest(channels);
+  result.scales = greatest;
+  for (size_t i = 0; i < values.size(); ++i) {
+    float& most = greatest[result.ChannelOf(i)];
+    most = std::max(most, std::fabs(values[i]));
+  }
+  constexpr float kSmallest = 1e-9f;     // of a channel without weights
+  constexpr float kGreatestBias = 1e9f;  // an eighth of what s32 holds is left to the sums
+  for (size_t c = 0; c < channels; ++c) {
+    result.scales[c] = std::max(greatest[c] / 127, kSmallest);
+    if (bias == nullptr) continue;
+    const float least = std::fabs(bias->data<float>()[c]) / (input.scale * kGreatestBias);
+    result.scales[c] = std::max(result.scales[c], least);
+  }
+  return result;
+}
+
+/// Builds the QDQ graph node by node.
+class Rewriter {
+ public:
+  Rewriter(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings)
+      : source_(graph), plan_(plan), mappings_(mappings), result_(graph) {}
+
+  Graph Rewrite() {
+    result_.nodes().clear();
+    for (const ValueId id : source_.inputs()) QuantizeValue(id);
+    for (size_t i = 0; i < source_.nodes().size(); ++i) {
+      Node node = source_.nodes()[i];
+      if (plan_.nodes[i]) QuantizeNode(node);
+      const std::vector<ValueId> outputs = node.outputs;
+      result_.nodes().push_back(std::move(node));
+      for (const ValueId id : outputs) QuantizeValue(id);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  /// QuantizeLinear and DequantizeLinear behind a value of the plan.
+  void QuantizeValue(ValueId id) {
+    if (!plan_.ranges.contains(id)) return;
+    const Quantization& mapping = mappings_.at(id);
+    const std::string name = source_.value(id).name;
+    const ValueId scale = AddScalar(result_, name + "_scale", mapping.scale);
+    const ValueId zero_point = AddScalar(result_, name + "_zero_point", mapping.zero_point);
+    const ValueId quantized = result_.AddNode(name + "_QuantizeLinear", "QuantizeLinear",
+                                              {id, scale, zero_point}, {}, name + "_quantized");
+    dequantized_[id] = result_.AddNode(name + "_DequantizeLinear", "DequantizeLinear",
+                                       {quantized, scale, zero_point}, {}, name + "_dequantized");
+  }
+
+  void QuantizeNode(Node& node) {
+    if (node.op == "Conv" || node.op == "Gemm") QuantizeConstants(node);
+    for (const ValueId id : ActivationInputs(source_, node)) {
+      std::ranges::replace(node.inputs, id, dequantized_.at(id));
+    }
+  }
+
+  /// The weights of a product as s8, and its bias as s32 in units of its sums.
+  void QuantizeConstants(Node& node) {
+    const Tensor weights = *source_.value(node.inputs[1]).constant;
+    const bool has_bias = node.inputs.size() > 2 && node.inputs[2] != kNoValue;
+    const Tensor bias = has_bias ? *source_.value(node.inputs[2]).constant : Tensor();
+    const Quantization& input = mappings_.at(node.inputs[0]);
+    const WeightScales scales = ScalesOf(node, weights, has_bias ? &bias : nullptr, input);
+    Tensor rounded(DType::kI8, weights.shape());
+    for (size_t i = 0; i < weights.data<float>().size(); ++i) {
+      const float q = std::nearbyint(weights.data<float>()[i] / scales.scales[scales.ChannelOf(i)]);
+      rounded.mutable_data<int8_t>()[i] = static_cast<int8_t>(std::clamp(q, -127.0f, 127.0f));
+    }
+    node.inputs[1] =
+        Dequantize(node.name + "_weights", std::move(rounded), scales.scales, scales.axis);
+    if (!has_bias) return;
+    std::vector<float> units = scales.scales;
+    Tensor sums(DType::kI32, bias.shape());
+    for (size_t c = 0; c < units.size(); ++c) {
+      units[c] *= input.scale;
+      sums.mutable_data<int32_t>()[c] =
+          static_cast<int32_t>(std::lrint(bias.data<float>()[c] / units[c]));
+    }
+    node.inputs[2] = Dequantize(node.name + "_bias", std::move(sums), units, 0);
+  }
+
+  ValueId Dequantize(const std::string& name, Tensor numbers, const std::vector<float>& scales,
+                     int64_t axis) {
+    const Shape channels = {static_cast<int64_t>(scales.size())};
+    const DType dtype = numbers.dtype();
+    const ValueId quantized = result_.AddConstant(name + "_quantized", std::move(numbers));
+    const ValueId scale = result_.AddConstant(
+        name + "_scale", Tensor::Of<float>(channels, std::span<const float>(scales)));
+    const ValueId zero_point = result_.AddConstant(name + "_zero_point", Tensor(dtype, channels));
+    Attributes attributes;
+    attributes.Set("axis", axis);
+    return result_.AddNode(name + "_DequantizeLinear", "DequantizeLinear",
+                           {quantized, scale, zero_point}, std::move(attributes), name);
+  }
+
+  const Graph& source_;
+  const QuantizationPlan& plan_;
+  const Mappings& mappings_;
+  Graph result_;
+  std::map<ValueId, ValueId> dequantized_;  // by value of the source
+};
+
+}  // namespace
+
+Graph QuantizeGraph(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings) {
+  return Rewriter(graph, plan, mappings).Rewrite();
+}
+
+}  // namespace trawl::engine

@@ -1,0 +1,272 @@
+// Quantisation: ranges against exhaustive search and by hand, the QDQ form against the graph in f32
+// it was made of, files against the graph that was written.
+
+#include "engine/quantize/quantize.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "engine/loaders/loaders.h"
+#include "engine/loaders/onnx_writer.h"
+#include "engine/loaders/package_writer.h"
+#include "engine/ops.h"
+#include "tests/support/temp_dir.h"
+#include "tests/unit/engine/graphs.h"
+#include "tests/unit/engine/small_model.h"
+
+namespace trawl::engine {
+namespace {
+
+using testing::Attrs;
+using testing::GraphBuilder;
+using testing::RandomTensor;
+
+double SquaredError(const std::vector<float>& numbers, const Quantization& mapping) {
+  double sum = 0;
+  for (const float x : numbers) {
+    const double q =
+        std::clamp(std::nearbyint(double{x} / mapping.scale) + mapping.zero_point, 0.0, 255.0);
+    sum += std::pow((q - mapping.zero_point) * mapping.scale - x, 2);
+  }
+  return sum;
+}
+
+Quantization Best(const std::vector<float>& numbers) {
+  Extremes extremes;
+  extremes.Add(numbers);
+  Histogram histogram(extremes);
+  histogram.Add(numbers);
+  return histogram.BestQuantization();
+}
+
+/// Normal numbers with a few far outliers.
+std::vector<float> Numbers(bool positive) {
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  std::vector<float> numbers(20'000);
+  for (float& x : numbers) x = positive ? std::max(normal(random), 0.0f) : normal(random);
+  numbers[0] = 40;
+  return numbers;
+}
+
+Pictures RandomPictures(size_t count, size_t size) {
+  Pictures pictures;
+  for (size_t i = 0; i < count; ++i) {
+    const Tensor tensor = RandomTensor({static_cast<int64_t>(size)}, static_cast<uint32_t>(i));
+    pictures.emplace_back(tensor.data<float>().begin(), tensor.data<float>().end());
+  }
+  return pictures;
+}
+
+TEST(QuantizationOf, HoldsZeroExactly) {
+  EXPECT_EQ(QuantizationOf(0, 255).zero_point, 0);
+  EXPECT_FLOAT_EQ(QuantizationOf(0, 255).scale, 1);
+  EXPECT_EQ(QuantizationOf(-255, 0).zero_point, 255);
+  EXPECT_EQ(QuantizationOf(3, 255).zero_point, 0);  // widened to hold 0
+  EXPECT_EQ(QuantizationOf(-1, 1).zero_point, 128);
+  EXPECT_GT(QuantizationOf(0, 0).scale, 0);
+}
+
+TEST(Histogram, ClipsOutliersThatCostMoreThanTheyKeep) {
+  for (const bool positive : {false, true}) {
+    const std::vector<float> numbers = Numbers(positive);
+    const Quantization best = Best(numbers);
+    const double whole =
+        SquaredError(numbers, QuantizationOf(*std::ranges::min_element(numbers), 40));
+    EXPECT_LT(SquaredError(numbers, best), whole);
+  }
+}
+
+TEST(Histogram, FindsAlmostTheBestRangeOfAll) {
+  const std::vector<float> numbers = Numbers(/*positive=*/true);
+  double least = std::numeric_limits<double>::infinity();
+  for (int i = 1; i <= 1000; ++i) {
+    least = std::min(least, SquaredError(numbers, QuantizationOf(0, 40 * i / 1000.0)));
+  }
+  // Its grid is of hundredths of the range, and does not go below a fifth.
+  const double fifth = SquaredError(numbers, QuantizationOf(0, 8));
+  EXPECT_LE(SquaredError(numbers, Best(numbers)), 1.1 * std::max(least, fifth));
+}
+
+TEST(Histogram, TakesNoNoticeOfOrderZerosAndWhatIsNoNumber) {
+  std::vector<float> numbers = Numbers(/*positive=*/false);
+  const Quantization best = Best(numbers);
+  std::ranges::reverse(numbers);
+  numbers.insert(numbers.end(), 5000, 0.0f);
+  numbers.push_back(NAN);
+  numbers.push_back(INFINITY);
+  EXPECT_EQ(Best(numbers).scale, best.scale);
+  EXPECT_EQ(Best(numbers).zero_point, best.zero_point);
+}
+
+TEST(Histogram, OfNothingStillHasAMapping) { EXPECT_GT(Best({0, 0}).scale, 0); }
+
+/// Conv, Relu, MaxPool, a residual block, Concat, global pooling, Gemm.
+Graph SmallNetwork() {
+  GraphBuilder b;
+  const Attributes same = Attrs({{"pads", testing::IntsAttribute{1, 1, 1, 1}}});
+  const ValueId x = b.Input({kBatch, 3, 12, 12});
+  ValueId y = b.Node("Conv", {x, b.Weight({8, 3, 3, 3}), b.Weight({8})}, same);
+  y = b.Node("Relu", {y});
+  y = b.Node("MaxPool", {y},
+             Attrs({{"kernel_shape", testing::IntsAttribute{2, 2}},
+                    {"strides", testing::IntsAttribute{2, 2}}}));
+  ValueId z = b.Node("Conv", {y, b.Weight({8, 8, 3, 3})}, same);
+  z = b.Node("Relu", {b.Node("Add", {z, y})});
+  const ValueId left = b.Node("Relu", {b.Node("Conv", {z, b.Weight({4, 8, 1, 1})})});
+  const ValueId right = b.Node("Relu", {b.Node("Conv", {z, b.Weight({6, 8, 1, 1})})});
+  ValueId c = b.Node("Concat", {left, right}, Attrs({{"axis", int64_t{1}}}));
+  c = b.Node("Relu", {b.Node("Conv", {c, b.Weight({10, 10, 1, 1}), b.Weight({10})})});
+  c = b.Node("Flatten", {b.Node("GlobalAveragePool", {c})});
+  Graph graph = b.Build(b.Node("Gemm", {c, b.Weight({10, 5})}));
+  EXPECT_TRUE(InferShapes(graph, true).has_value());
+  return graph;
+}
+
+size_t CountOf(const Graph& graph, std::string_view op) {
+  return static_cast<size_t>(
+      std::ranges::count_if(graph.nodes(), [&](const Node& node) { return node.op == op; }));
+}
+
+struct SmallCase {
+  Graph graph = SmallNetwork();
+  std::vector<size_t> products = QuantizableProducts(graph);
+  QuantizationPlan plan = PlanQuantization(graph, products);
+  Pictures pictures = RandomPictures(9, 3 * 12 * 12);
+  Mappings mappings = *Calibrate(graph, plan, pictures, {});
+  Graph quantized = QuantizeGraph(graph, plan, mappings);
+};
+
+TEST(QuantizationPlan, LeavesTheHeadAndTakesWhatLiesBetween) {
+  const SmallCase small;
+  EXPECT_EQ(small.products.size(), 5U);  // the Gemm is the head
+  for (size_t i = 0; i < small.graph.nodes().size(); ++i) {
+    const std::string& op = small.graph.nodes()[i].op;
+    EXPECT_EQ(small.plan.nodes[i], op != "Relu" && op != "Flatten" && op != "Gemm") << op;
+  }
+}
+
+TEST(QuantizationPlan, GivesWhatMovesNumbersOneRange) {
+  const SmallCase small;
+  for (const Node& node : small.graph.nodes()) {
+    if (node.op != "MaxPool" && node.op != "Concat") continue;
+    for (const ValueId id : node.inputs) {
+      EXPECT_EQ(small.mappings.at(id).scale, small.mappings.at(node.outputs[0]).scale);
+      EXPECT_EQ(small.mappings.at(id).zero_point, small.mappings.at(node.outputs[0]).zero_point);
+    }
+  }
+}
+
+TEST(QuantizeGraph, DequantisesBothInputsOfAResidualAdd) {
+  const SmallCase small;
+  for (const Node& node : small.quantized.nodes()) {
+    if (node.op != "Add") continue;
+    for (const ValueId id : node.inputs) {
+      EXPECT_TRUE(small.quantized.value(id).name.ends_with("_dequantized"));
+    }
+  }
+}
+
+TEST(QuantizeGraph, StaysCloseToTheGraphInF32) {
+  const SmallCase small;
+  ASSERT_TRUE(small.quantized.Verify().ok());
+  const auto exact = ScoresRunner(small.graph, {}), rounded = ScoresRunner(small.quantized, {});
+  ASSERT_TRUE(exact && rounded);
+  const auto scores = ComputeScores(**rounded, small.pictures),
+             reference = ComputeScores(**exact, small.pictures);
+  const double error = RelativeError(*scores, *reference);
+  EXPECT_GT(error, 0);
+  EXPECT_LT(error, 0.05);  // a few roundings to 1 of 256 levels
+}
+
+TEST(QuantizeGraph, KeepsABiasThatIsLargeForItsWeightsWithinS32) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 1, 4, 4});
+  const ValueId w = b.Constant(testing::Floats({2, 1, 1, 1}, {1e-12f, 0}));
+  const ValueId conv = b.Node("Conv", {x, w, b.Constant(testing::Floats({2}, {100, -3}))});
+  Graph graph = b.Build(b.Node("Relu", {conv}));
+  ASSERT_TRUE(InferShapes(graph, true).has_value());
+  const QuantizationPlan plan = PlanQuantization(graph, {0});
+  const Graph quantized = QuantizeGraph(graph, plan, {{x, QuantizationOf(-1, 1)}});
+  const Tensor picture = RandomTensor({1, 1, 4, 4}, 3);
+  const Tensor y = testing::RunGraph(quantized, {{"x", picture}});
+  EXPECT_NEAR(y.data<float>()[0], 100, 1e-3);
+  EXPECT_EQ(y.data<float>()[16], 0);
+}
+
+TEST(MeasureLayers, SeesTheLayerWithTheWorstRange) {
+  SmallCase small;
+  // The second convolution's input gets a range of 3 levels.
+  const Node& conv = small.graph.nodes()[small.products[1]];
+  small.mappings[conv.inputs[0]] =
+      QuantizationOf(0, 255 * small.mappings[conv.inputs[0]].scale * 80);
+  const auto errors =
+      MeasureLayers(small.graph, small.products, small.mappings, small.pictures, {});
+  ASSERT_TRUE(errors.has_value());
+  const auto worst = std::ranges::max_element(*errors, {}, &LayerError::error);
+  EXPECT_EQ(worst->node, small.products[1]);
+}
+
+TEST(SerializeOnnx, WritesWhatTheLoaderReadsBack) {
+  const SmallCase small;
+  for (const Graph* graph : {&small.graph, &small.quantized}) {
+    const auto bytes = SerializeOnnx(*graph);
+    ASSERT_TRUE(bytes.has_value()) << bytes.error().message();
+    const auto read = ParseOnnx(*bytes);
+    ASSERT_TRUE(read.has_value()) << read.error().message();
+    EXPECT_EQ(read->nodes().size(), graph->nodes().size());
+    const Tensor picture = RandomTensor({2, 3, 12, 12}, 11);
+    const Tensor a = testing::RunGraph(*graph, {{"x", picture}}),
+                 b = testing::RunGraph(*read, {{"x", picture}});
+    testing::ExpectNear(a, b, 0);
+    EXPECT_EQ(*bytes, *SerializeOnnx(*graph));
+  }
+  EXPECT_GT(CountOf(small.quantized, "QuantizeLinear"), 0U);
+}
+
+TEST(SerializeOnnx, RefusesOperatorsThatAreNotOnnx) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 3});
+  const ValueId one = b.Constant(testing::Floats({}, {1}));
+  const ValueId zero = b.Constant(Tensor(DType::kU8, {}));
+  Graph graph = b.Build(b.Node("FakeQuantize", {x, one, zero}));
+  ASSERT_TRUE(InferShapes(graph, false).has_value());
+  const auto bytes = SerializeOnnx(graph);
+  ASSERT_FALSE(bytes.has_value());
+  EXPECT_EQ(bytes.error().code(), Code::kUnimplemented);
+}
+
+TEST(WritePackage, IsReadBackAsItWasAndNeverOverwritten) {
+  const trawl::testing::TempDir folder;
+  ModelPackage package = testing::WriteSmallModel(folder.path().string());
+  package.labels = {"a: b", "#c", "'d'", "é"};
+  package.preprocess.mean = {123.675f, 0, 1e-3f};
+  package.preprocess.std = {58.395f, 1, 3};
+  const auto graph = LoadForQuantization(package);
+  ASSERT_TRUE(graph.has_value()) << graph.error().message();
+  const std::string out = (folder / "out").string();
+  QuantizationRecord record;
+  record.validation = Validation{.pictures = 3, .agreement = 1, .labelled = 2};
+  ASSERT_TRUE(WritePackage(out + "/", *graph, package, record).ok());
+  const auto read = OpenModelPackage(out);
+  ASSERT_TRUE(read.has_value()) << read.error().message();
+  EXPECT_EQ(read->labels, package.labels);
+  EXPECT_EQ(read->preprocess.mean, package.preprocess.mean);
+  EXPECT_EQ(read->preprocess.std, package.preprocess.std);
+  EXPECT_EQ(read->preprocess.resize, package.preprocess.resize);
+  EXPECT_EQ(read->preprocess.height, package.preprocess.height);
+  EXPECT_EQ(read->output_kind, package.output_kind);
+
+  const Status again = WritePackage(out, *graph, package, record);
+  EXPECT_EQ(again.code(), Code::kAlreadyExists);
+  size_t entries = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    ++entries;
+  }
+  EXPECT_EQ(entries, 2U);  // the model and the package: nothing unfinished is left
+}
+
+}  // namespace
+}  // namespace trawl::engine
