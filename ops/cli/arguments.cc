@@ -153,6 +153,7 @@ struct Targets {
   ClassifyArguments classify;
   ModelInspectArguments inspect;
   ModelBenchArguments bench;
+  ModelQuantizeArguments quantize;
   SettingsArguments settings;
 };
 
@@ -232,9 +233,49 @@ void AddQueryCommands(Parser& parser, Targets& targets,
                Section::kWorking, Section::kResults, Section::kProcess});
 }
 
-void AddModelCommands(Parser& parser, Targets& targets) {
+void AddQuantizeCommand(Parser& parser, CLI::App& model, ModelQuantizeArguments& target,
+                        std::function<SettingFlags&(CLI::App&)> flags_of) {
+  CLI::App& quantize = parser.Command(
+      model, "quantize", "Make an int8 package of a model, from a few dozen pictures", target);
+  quantize.add_option("MODEL", target.model, kModelDoc)->required();
+  quantize
+      .add_option("--calibrate", target.calibrate,
+                  "Pictures to take ranges from: a folder, s3://bucket/prefix, or a manifest")
+      ->required();
+  quantize.add_option("--out", target.out, "Folder to make: the int8 package")->required();
+  quantize.add_option("--pictures", target.calibration_pictures, "To calibrate with, at most")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  CLI::Option* validate =
+      quantize.add_option("--validate", target.validate,
+                          "Pictures to compare both models on; those calibrated with are left out");
+  quantize.add_option("--labels", target.labels, "File of key, tab, class: measure accuracy, too")
+      ->needs(validate);
+  quantize
+      .add_option("--validation-pictures", target.validation_pictures, "To compare on, at most")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  quantize
+      .add_option("--minimum-agreement", target.minimum_agreement,
+                  "Percent of the validation's pictures whose best class must not change")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  quantize
+      .add_option("--layer-error", target.layer_error,
+                  "Keep a layer in f32 that alone changes the scores by more percent than this")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  AddSettings(quantize, flags_of(quantize), {Section::kObjects, Section::kImages});
+  quantize.footer(
+      "Example:\n  trawl model quantize resnet18/ --calibrate photos/ --validate photos/ --out "
+      "resnet18-int8/");
+}
+
+void AddModelCommands(Parser& parser, Targets& targets,
+                      std::function<SettingFlags&(CLI::App&)> flags_of) {
   CLI::App& model = *parser.app.add_subcommand("model", "What a model is made of, how fast it is");
   model.require_subcommand(1);
+  AddQuantizeCommand(parser, model, targets.quantize, flags_of);
   CLI::App& inspect = parser.Command(
       model, "inspect", "Graph, passes, chosen kernels, memory and FLOPs", targets.inspect);
   inspect.add_option("MODEL", targets.inspect.model, kModelDoc)->required();
@@ -328,7 +369,7 @@ std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
   AddMainCommands(parser, targets, flags_of);
   AddQueryCommands(parser, targets, flags_of);
   AddJobCommands(parser, targets, flags_of);
-  AddModelCommands(parser, targets);
+  AddModelCommands(parser, targets, flags_of);
 
   if (const std::string problem = UnknownCommand(parser.app, argc, argv); !problem.empty()) {
     std::fprintf(stderr, "trawl: %s\n", problem.c_str());
@@ -346,7 +387,9 @@ std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
   }
 
   Arguments arguments;
-  const SettingFlags& typed = flags[parser.app.get_subcommands().front()];
+  const CLI::App* command = &parser.app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  const SettingFlags& typed = flags[command];
   if (!typed.config.empty()) arguments.loader.LoadYaml(typed.config);
   arguments.loader.LoadEnvironment(environ);
   for (const auto& [name, values] : typed.values)

@@ -104,6 +104,18 @@ struct ModelBenchArguments {
   bool json = false;
 };
 
+struct ModelQuantizeArguments {
+  std::string model;
+  std::string calibrate;  // a source of pictures; so is the next
+  std::string validate;   // may be empty
+  std::string labels;     // file; may be empty
+  std::string out;
+  int64_t calibration_pictures = 64;
+  int64_t validation_pictures = 1000;
+  double minimum_agreement = 95;  // percent
+  double layer_error = 10;        // percent
+};
+
 struct SettingsArguments {
   bool markdown = false;
 };
@@ -112,7 +124,7 @@ struct Arguments {
   std::variant<RunArguments, ProducerArguments, WorkerArguments, CollectorArguments,
                StatusArguments, ResultsArguments, ClassifyArguments, ControlArguments,
                VerifyArguments, RepairArguments, RetryArguments, ModelInspectArguments,
-               ModelBenchArguments, SettingsArguments>
+               ModelBenchArguments, ModelQuantizeArguments, SettingsArguments>
       command;
   Settings settings;
   SettingsLoader loader;  // knows where each setting came from

@@ -20,6 +20,7 @@ int Retry(const RetryArguments& arguments, const Settings& settings, SignalStops
 int Classify(const ClassifyArguments& arguments, const Settings& settings);
 int InspectModel(const ModelInspectArguments& arguments);
 int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals);
+int QuantizeModel(const ModelQuantizeArguments& arguments, Settings settings, SignalStops& signals);
 int PrintSettings(const SettingsArguments& arguments, const Settings& settings,
                   const SettingsLoader& loader);
 

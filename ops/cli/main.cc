@@ -46,6 +46,9 @@ int Dispatch(const Arguments& arguments) {
           [&](const ClassifyArguments& command) { return Classify(command, settings); },
           [&](const ModelInspectArguments& command) { return InspectModel(command); },
           [&](const ModelBenchArguments& command) { return BenchModel(command, signals); },
+          [&](const ModelQuantizeArguments& command) {
+            return QuantizeModel(command, settings, signals);
+          },
           [&](const SettingsArguments& command) {
             return PrintSettings(command, settings, arguments.loader);
           },
