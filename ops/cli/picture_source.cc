@@ -71,7 +71,8 @@ Status PictureSource::List(const std::string& source) {
 
 Status PictureSource::ReadManifest(const std::string& path) {
   TRAWL_ASSIGN(const auto resolved, producer::ResolveSource("", /*has_manifest=*/true));
-  TRAWL_ASSIGN(const auto reader, producer::ManifestReader::Open(path, resolved.source));
+  TRAWL_ASSIGN(const auto reader,
+               producer::ManifestReader::Open(path, resolved.source, /*column=*/""));
   while (true) {
     TRAWL_ASSIGN(std::optional<ObjectRef> object, reader->Next());
     if (!object) return OkStatus();
