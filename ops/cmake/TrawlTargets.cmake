@@ -20,8 +20,8 @@ endif()
 
 if(TRAWL_SANITIZE STREQUAL "address")
   set(sanitizers -fsanitize=address,undefined -fno-sanitize-recover=all)
-  # g++ 13 looks for uses after return, in frames that are aligned for 32 bytes whatever lies in them
-  # (its bug 110027); a register of AVX-512 needs 64.
+  # g++ 13 looks for uses after return, in frames that are aligned for 32 bytes whatever lies in
+  # them (its bug 110027); a register of AVX-512 needs 64.
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     list(APPEND sanitizers --param=asan-use-after-return=0)
   endif()
