@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <thread>
 #include <utility>
 
@@ -61,6 +62,16 @@ void DropPackedConstants(Graph& graph, std::span<const std::unique_ptr<const Ker
   }
 }
 
+/// Those that say something, one after the other.
+std::string Joined(std::initializer_list<std::string> remarks) {
+  std::string all;
+  for (const std::string& remark : remarks) {
+    if (!all.empty() && !remark.empty()) all += "; ";
+    all += remark;
+  }
+  return all;
+}
+
 }  // namespace
 
 CompiledGraph::CompiledGraph() = default;
@@ -89,10 +100,8 @@ Result<std::unique_ptr<const CompiledGraph>> CompiledGraph::Compile(Graph graph,
   TRAWL_ASSIGN(std::vector<BoundKernel> bound, BindKernels(graph, contents, microkernels));
   for (size_t i = 0; i < bound.size(); ++i) {
     const Node& node = graph.nodes()[i];
-    std::string reason = node.note;
-    if (!reason.empty() && !bound[i].reason.empty()) reason += "; ";
-    compiled->kernels_.push_back(
-        {node.name, node.op, std::move(bound[i].name), reason + bound[i].reason});
+    compiled->kernels_.push_back({node.name, node.op, std::move(bound[i].name),
+                                  Joined({node.note, bound[i].kernel->Remark(), bound[i].reason})});
     compiled->bound_.push_back(std::move(bound[i].kernel));
   }
   DropPackedConstants(graph, compiled->bound_);

@@ -47,7 +47,7 @@ struct PassReport {
   double milliseconds = 0;
 };
 
-/// Which kernel serves a node and why the better-ranked ones do not.
+/// Which kernel serves a node, what it leaves to others and why the better-ranked ones do not.
 struct KernelChoice {
   std::string node;
   std::string op;

@@ -8,6 +8,8 @@
 //
 // Transformed weights are four to nine times as large, and reading them takes as long for one image
 // as for many: small batches of small images with many channels are left to f32_conv_direct.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -120,6 +122,9 @@ class WinogradConv final : public Kernel {
   int InPlaceInput() const override { return conv_.has_residual ? 3 : -1; }
   bool PacksInput(size_t i) const override { return ConvNode::Packs(i); }
   size_t PackedBytes() const override { return weights_.bytes(); }
+  std::string Remark() const override {
+    return direct_ ? fmt::format("f32_conv_direct for batches below {}", smallest_batch_) : "";
+  }
 
   size_t ScratchBytes(int64_t batch, int threads) const override {
     const size_t direct =

@@ -43,6 +43,9 @@ class Kernel {
   virtual bool PacksInput(size_t /*i*/) const { return false; }
   /// Bytes of its own packed weights that a call reads; 0 when it reads the node's constants.
   virtual size_t PackedBytes() const { return 0; }
+  /// What else a person should know about how it serves the node, or "": which calls it hands to
+  /// another kernel.
+  virtual std::string Remark() const { return ""; }
 };
 
 /// A kernel from a callable `Status(const KernelCall&)`; captures are its parameters.

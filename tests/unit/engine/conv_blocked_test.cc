@@ -1,6 +1,8 @@
 // Goal: the dense convolutions of blocked values compute what the reference kernels define. Method:
 // both on odd sizes, kernels, strides, dilations, pads and groups, with and without residual and
 // activation, on every instruction set, by one thread and by three.
+#include <gmock/gmock.h>
+
 #include "tests/unit/engine/blocked_runs.h"
 
 namespace trawl::engine {
@@ -9,8 +11,10 @@ namespace {
 using testing::Attrs;
 using testing::ExpectAsTheReference;
 using testing::GraphBuilder;
+using ::testing::HasSubstr;
 using testing::IntsAttribute;
 using testing::KernelOf;
+using ::testing::Not;
 using testing::RandomTensor;
 
 struct ConvCase {
@@ -127,6 +131,25 @@ INSTANTIATE_TEST_SUITE_P(Stride2, WinogradConv,
                                            ConvCase{128, 64, 33, 65, 3, 3, 2, 1, 1, 1},
                                            ConvCase{96, 320, 13, 13, 3, 3, 2, 1, 1, 1, 1, 3},
                                            ConvCase{96, 320, 13, 13, 3, 3, 2, 1, 1, 1, 1, 9}));
+
+/// What is said about the kernel of a 3 × 3 convolution of `channels` on 7 × 7 pixels.
+std::string ReasonOf(int64_t channels) {
+  GraphBuilder b;
+  const ConvCase c{channels, channels, 7, 7, 3, 3, 1, 1, 1, 1};
+  const auto compiled =
+      CompiledGraph::Compile(b.Build(AddConv(b, b.Input({kBatch, channels, 7, 7}), c)));
+  EXPECT_TRUE(compiled.has_value());
+  for (const KernelChoice& choice : (*compiled)->kernels()) {
+    if (choice.kernel.starts_with("f32_conv_winograd_3x3")) return choice.reason;
+  }
+  return "no such kernel";
+}
+
+TEST(WinogradConv, TellsWhichBatchesItLeavesToTheDirectKernel) {
+  // 36 weights a pair of channels, 4 tiles: too many to read for one image beyond the cache only.
+  EXPECT_THAT(ReasonOf(512), HasSubstr("f32_conv_direct for batches below"));
+  EXPECT_THAT(ReasonOf(32), Not(HasSubstr("batches")));
+}
 
 class PlanarConv : public ::testing::TestWithParam<ConvCase> {};
 
