@@ -95,6 +95,8 @@ Result<std::unique_ptr<const CompiledGraph>> CompiledGraph::Compile(Graph graph,
       options.reference_kernels ? nullptr : &simd::MicrokernelsFor(compiled->isa_);
   const bool has_int8 = microkernels != nullptr && microkernels->int8 != nullptr;
   chosen.integers = options.integers.value_or(has_int8);
+  compiled->lacks_integers_ = !has_int8 && std::ranges::find(graph.nodes(), "QuantizeLinear",
+                                                             &Node::op) != graph.nodes().end();
   if (!has_int8) chosen.disabled_passes.emplace_back("interleave_pixels");
   TRAWL_ASSIGN(const ContentsTable contents, RunPasses(graph, chosen, compiled->passes_));
   TRAWL_ASSIGN(std::vector<BoundKernel> bound, BindKernels(graph, contents, microkernels));

@@ -77,6 +77,8 @@ class CompiledGraph {
   const std::vector<PassReport>& passes() const { return passes_; }
   const std::vector<KernelChoice>& kernels() const { return kernels_; }
   simd::Isa isa() const { return isa_; }
+  /// A quantised model that computes in f32, because the instruction set has no products of bytes.
+  bool LacksIntegers() const { return lacks_integers_; }
 
   /// Inputs that no output needs are gone.
   size_t input_count() const { return graph_.inputs().size(); }
@@ -94,6 +96,7 @@ class CompiledGraph {
   std::vector<PassReport> passes_;
   std::vector<KernelChoice> kernels_;
   simd::Isa isa_ = simd::Isa::kPortable;
+  bool lacks_integers_ = false;
 };
 
 /// Not thread-safe: one Execution per thread. Borrows the compiled graph, which must outlive it.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/compiled_graph.h"
 #include "engine/model_package.h"
 #include "ops/telemetry/log.h"
 #include "storage/object_store/uri.h"
@@ -47,6 +48,10 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref
   auto model = Load(ref);
   if (model) {
     ops::Log(ops::LogLevel::kInfo, "model loaded", {{"name", ref.name}, {"digest", ref.digest}});
+    if (const engine::CompiledGraph& graph = (*model)->graph(); graph.LacksIntegers()) {
+      ops::Log(ops::LogLevel::kWarn, "a quantised model computes in f32 here: no products of bytes",
+               {{"name", ref.name}, {"isa", engine::simd::ToString(graph.isa())}});
+    }
   } else {
     model = Annotate(model.error(), "loading model {}", ref.name.empty() ? ref.uri : ref.name);
     ops::Log(ops::LogLevel::kWarn, "model refused", {{"reason", model.error().message()}});

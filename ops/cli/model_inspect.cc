@@ -154,7 +154,10 @@ void PrintSummary(const Inspection& inspection) {
              package.digest, inspection.load_seconds);
   fmt::print("input    {}\n", ValueLine(inspection.compiled().input(0)));
   fmt::print("output   {}\n", ValueLine(inspection.compiled().output(0)));
-  fmt::print("isa      {}\n", ToString(inspection.compiled().isa()));
+  fmt::print("isa      {}{}\n", ToString(inspection.compiled().isa()),
+             inspection.compiled().LacksIntegers()
+                 ? ", without products of bytes: the quantised model computes in f32"
+                 : "");
   fmt::print("weights  {} bytes in {}\n", inspection.weight_bytes,
              Count(inspection.weight_tensors, "tensor"));
   fmt::print("compute  {:.4g} GFLOP an image (2 a multiply-add of convolutions and products)\n",

@@ -324,6 +324,7 @@ TEST(QuantizedOperators, RunInF32WhereThereAreNoProductsOfBytes) {
     const auto compiled = CompiledGraph::Compile(graph, options);
     ASSERT_TRUE(compiled.has_value()) << compiled.error().message();
     EXPECT_EQ(KernelOf(**compiled, "QuantizedConv").empty(), !HasInt8(isa));
+    EXPECT_EQ((*compiled)->LacksIntegers(), !HasInt8(isa));
   }
 }
 
