@@ -185,17 +185,16 @@ class Assigner {
   }
 
   void AddScratch(size_t i) {
-    const Kernel& kernel = *compiled_.bound_kernels()[i];
     const int now = static_cast<int>(i);
     const int64_t images = segments_[segment_of_[i]].images;
     // One thread is no team.
-    const size_t together = images == 0    ? kernel.ScratchBytes(max_batch_, threads_)
-                            : threads_ > 1 ? kernel.ScratchBytes(images, threads_)
+    const size_t together = images == 0    ? compiled_.ScratchBytes(i, max_batch_, threads_)
+                            : threads_ > 1 ? compiled_.ScratchBytes(i, images, threads_)
                                            : 0;
     assignment_.team_scratch.push_back(Add(kNoBuffer, {together, now, now}));
     assignment_.scratch.push_back(
         images == 0 ? assignment_.team_scratch.back()
-                    : Add(segment_of_[i], {kernel.ScratchBytes(images, 1), now, now}));
+                    : Add(segment_of_[i], {compiled_.ScratchBytes(i, images, 1), now, now}));
   }
 
   const CompiledGraph& compiled_;

@@ -111,6 +111,16 @@ Result<std::unique_ptr<const CompiledGraph>> CompiledGraph::Compile(Graph graph,
   return compiled;
 }
 
+size_t CompiledGraph::ScratchBytes(size_t i, int64_t batch, int threads) const {
+  const std::vector<ValueId>& outputs = graph_.nodes()[i].outputs;
+  const auto wanted = std::ranges::find_if(outputs, [](ValueId id) { return id != kNoValue; });
+  int64_t images = 1;
+  if (wanted != outputs.end() && !graph_.value(*wanted).shape->empty()) {
+    ConcreteShape(std::span(*graph_.value(*wanted).shape).first(1), batch, {&images, 1});
+  }
+  return bound_[i]->ScratchBytes(images, threads);
+}
+
 Result<std::map<std::string, Tensor>> RunOnce(Graph graph,
                                               const std::map<std::string, Tensor>& inputs,
                                               const CompileOptions& options) {

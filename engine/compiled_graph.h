@@ -74,6 +74,8 @@ class CompiledGraph {
   const Graph& graph() const { return graph_; }
   /// One per node of graph(), in order.
   const std::vector<std::unique_ptr<const Kernel>>& bound_kernels() const { return bound_; }
+  /// What node `i` needs beside its operands when `threads` work on a `batch` together.
+  size_t ScratchBytes(size_t i, int64_t batch, int threads) const;
   const std::vector<PassReport>& passes() const { return passes_; }
   const std::vector<KernelChoice>& kernels() const { return kernels_; }
   simd::Isa isa() const { return isa_; }

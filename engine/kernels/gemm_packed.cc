@@ -52,8 +52,8 @@ class PackedGemm final : public Kernel {
 
   bool PacksInput(size_t i) const override { return i == 1 || i == 2; }
   size_t PackedBytes() const override { return weights_.bytes(); }
-  size_t ScratchBytes(int64_t batch, int threads) const override {
-    return static_cast<size_t>(threads * 2 * Rows(batch) * width_) * sizeof(float);
+  size_t ScratchBytes(int64_t rows, int threads) const override {
+    return static_cast<size_t>(threads * 2 * rows * width_) * sizeof(float);
   }
 
   Status Run(const KernelCall& call) const override {
@@ -66,11 +66,8 @@ class PackedGemm final : public Kernel {
     return OkStatus();
   }
 
-  void SetRows(int64_t rows) { rows_ = rows; }
-
  private:
   /// Of the result at a batch: the first dimension may be a multiple of it, or fixed.
-  int64_t Rows(int64_t batch) const { return rows_ < 0 ? -rows_ * batch : rows_; }
 
   /// [panels][depth][width], times alpha, zero beyond the last column. Some rows of the panel at a
   /// time, so that a cache line of transposed weights is used up when it is there.
@@ -121,16 +118,13 @@ class PackedGemm final : public Kernel {
   void (*multiply_)(const float* a, ptrdiff_t lda, const float* b, float* c, ptrdiff_t ldc,
                     ptrdiff_t rows, ptrdiff_t depth);
   int64_t width_, panels_;
-  int64_t rows_ = 0;
   WeightBuffer weights_;
   Tensor bias_;
 };
 
 KernelResult MakeGemm(const NodeView& node, const simd::Microkernels& microkernels) {
   TRAWL_ASSIGN(const GemmNode gemm, ReadGemm(node));
-  auto kernel = std::make_unique<PackedGemm>(node, gemm, microkernels.gemm);
-  kernel->SetRows(node.output_shape(0)[0]);
-  return kernel;
+  return std::make_unique<PackedGemm>(node, gemm, microkernels.gemm);
 }
 
 std::string WhyNot(const NodeView& node) {

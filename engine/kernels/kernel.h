@@ -33,8 +33,10 @@ class Kernel {
   /// Computes the outputs in full. Allocates nothing. Errors: only for data out of an operator's
   /// range.
   virtual Status Run(const KernelCall& call) const = 0;
-  /// May not fall when the batch grows: an execution reserves it for its largest batch.
-  virtual size_t ScratchBytes(int64_t /*batch*/, int /*threads*/) const { return 0; }
+  /// `images`: the first dimension of the call's first output, which is not the batch where a graph
+  /// has fixed it or folded others into it. May not fall when it grows: an execution reserves it for
+  /// its largest batch.
+  virtual size_t ScratchBytes(int64_t /*images*/, int /*threads*/) const { return 0; }
   /// The input whose buffer the first output may take (same bytes in size), or -1. Run then sees
   /// equal addresses.
   virtual int InPlaceInput() const { return -1; }

@@ -52,8 +52,8 @@ struct Inspection {
   size_t PackedBytes(size_t i) const { return compiled().bound_kernels()[i]->PackedBytes(); }
   size_t ScratchBytes(size_t i) const {
     const int64_t images = ImagesAtATime(i);
-    const engine::Kernel& kernel = *compiled().bound_kernels()[i];
-    return images == 0 ? kernel.ScratchBytes(batch, threads) : kernel.ScratchBytes(images, 1);
+    return images == 0 ? compiled().ScratchBytes(i, batch, threads)
+                       : compiled().ScratchBytes(i, images, 1);
   }
 };
 

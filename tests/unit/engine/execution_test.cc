@@ -114,6 +114,37 @@ TEST(Execution, RunsGraphsOfSeveralInputsAndOutputsWithoutABatch) {
   EXPECT_TRUE(std::ranges::equal(outputs->at("x").data<float>(), one.data<float>()));
 }
 
+/// A direct convolution, a Winograd one and a product behind them, for `batch` images.
+Graph ScratchUsers(int64_t batch) {
+  GraphBuilder b;
+  const ValueId direct = b.Node("Conv", {b.Input({batch, 40, 9, 9}), b.Weight({48, 40, 3, 3})},
+                                Attrs({{"dilations", IntsAttribute{2, 2}}}));
+  const ValueId winograd = b.Node("Conv", {direct, b.Weight({64, 48, 3, 3})},
+                                  Attrs({{"pads", IntsAttribute{1, 1, 1, 1}}}));
+  return b.Build(b.Node("Gemm", {b.Node("Flatten", {winograd}), b.Weight({1600, 5})}));
+}
+
+TEST(Execution, ReservesScratchForTheBatchThatAGraphFixes) {
+  const auto any = CompiledGraph::Compile(ScratchUsers(kBatch));
+  const auto fixed = CompiledGraph::Compile(ScratchUsers(5));
+  ASSERT_TRUE(any.has_value() && fixed.has_value());
+  ASSERT_EQ((*fixed)->bound_kernels().size(), (*any)->bound_kernels().size());
+  size_t most = 0;
+  for (size_t i = 0; i < (*any)->bound_kernels().size(); ++i) {
+    for (const int threads : {1, 2}) {
+      EXPECT_EQ((*fixed)->ScratchBytes(i, 1, threads), (*any)->ScratchBytes(i, 5, threads));
+      most = std::max(most, (*fixed)->ScratchBytes(i, 1, threads));
+    }
+  }
+  EXPECT_GT(most, 0u);
+  // Sanitizers would see a write behind the scratch.
+  const Tensor x = RandomTensor({5, 40, 9, 9}, 3);
+  CompileOptions reference;
+  reference.reference_kernels = true;
+  testing::ExpectNear(testing::RunGraph(ScratchUsers(5), {{"x", x}}),
+                      testing::RunGraph(ScratchUsers(5), {{"x", x}}, reference), 1e-3f);
+}
+
 TEST(Execution, BoundInputsAreKnownWhenShapesAreInferred) {
   GraphBuilder b;
   const ValueId x = b.Input({2, 6});
