@@ -34,7 +34,7 @@ class Kernel {
   /// range.
   virtual Status Run(const KernelCall& call) const = 0;
   /// `images`: the first dimension of the call's first output, which is not the batch where a graph
-  /// has fixed it or folded others into it. May not fall when it grows: an execution reserves it for
+  /// has fixed it or folded others into it. May not fall when it grows: an execution reserves for
   /// its largest batch.
   virtual size_t ScratchBytes(int64_t /*images*/, int /*threads*/) const { return 0; }
   /// The input whose buffer the first output may take (same bytes in size), or -1. Run then sees
