@@ -8,6 +8,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <latch>
 #include <map>
 #include <thread>
 
@@ -197,14 +198,17 @@ TEST_F(ProducerTest, ASecondProducerOfTheJobFencesTheFirst) {
 TEST_F(ProducerTest, APausedJobIsListedOnWhenItIsResumedAndACommandIsNoSecondProducer) {
   ProducerOptions options = Options(*log_);
   int pages = 0;
+  std::latch paused(1);
   options.on_progress = [&](const JobRecord& job) {
     if (++pages != 2) return;
-    ASSERT_TRUE(ControlJob(*log_, "job", JobControl::kPaused, {}));
+    EXPECT_TRUE(ControlJob(*log_, "job", JobControl::kPaused, {}));
     EXPECT_EQ(job.objects, 14u);
+    paused.count_down();
   };
   std::stop_source stop;
   // The page under way may still be enqueued; then the producer waits, and can be stopped.
   std::jthread stopper([&] {
+    paused.wait();  // before the first page there is no topic to read
     while (true) {
       const auto job = ReadJob(*log_, "job").value();
       if (job && job->control == JobControl::kPaused && job->objects == 21) break;
