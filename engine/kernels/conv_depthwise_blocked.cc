@@ -1,5 +1,7 @@
 // Depthwise convolution of blocked values: each channel with a window of its own, so that a
-// register of channels is multiplied by a register of weights.
+// register of channels is multiplied by a register of weights. The usual kernels, of 3 or 5
+// columns, have a microkernel that takes whole rows; others go run by run of pixels that see the
+// same taps.
 #include <cmath>
 #include <limits>
 
@@ -40,7 +42,8 @@ class BlockedDepthwiseConv final : public Kernel {
         weights_(PackWeights(*node.constant(1), window.KernelSize())),
         bias_(PackChannels(node, 2, node.shape(1)[0], 0)),
         scale_(PackChannels(node, 4, node.shape(1)[0], 1)),
-        has_residual_(node.HasInput(3)) {}
+        has_residual_(node.HasInput(3)),
+        by_row_(FitsRows(window)) {}
 
   int InPlaceInput() const override { return has_residual_ ? 3 : -1; }
   bool PacksInput(size_t i) const override { return i == 1 || i == 2 || i == 4; }
@@ -54,8 +57,12 @@ class BlockedDepthwiseConv final : public Kernel {
                                  : 0,
                         clips ? activation_.beta : kInfinite};
     ForEachBlockTask(call, [&](const BlockTask& task) {
-      for (int64_t row = task.first_row; row < task.last_row; ++row) {
-        ConvolveRow(call, task, row, bounds);
+      if (by_row_) {
+        ConvolveRows(call, task, bounds);
+      } else {
+        for (int64_t row = task.first_row; row < task.last_row; ++row) {
+          ConvolveRow(call, task, row, bounds);
+        }
       }
       if (bounded || activation_.kind == ActivationKind::kNone) return;
       const int64_t width = runs_.window().output[2];
@@ -71,24 +78,57 @@ class BlockedDepthwiseConv final : public Kernel {
     float low, high;
   };
 
+  /// Whether simd::DepthwiseRows can describe it.
+  static bool FitsRows(const Window& w) {
+    const int64_t last =
+        (w.output[2] - 1) * w.stride[2] - w.pad_begin[2];  // what the last pixel sees
+    return (w.kernel[2] == 3 || w.kernel[2] == 5) && w.stride[2] <= 2 && w.dilation[1] == 1 &&
+           w.dilation[2] == 1 && w.pad_begin[2] < w.kernel[2] && last < w.input[2];
+  }
+
+  simd::DepthwiseEpilogue EpilogueFor(const BlockTask& task, const Bounds& bounds) const {
+    const Window& w = runs_.window();
+    const int64_t channel = task.block * kBlock;
+    return {.weights = weights_.data<float>().data() + channel * w.KernelSize(),
+            .weights_row = w.kernel[2] * kBlock,
+            .bias = bias_.data<float>().data() + channel,
+            .scale = scale_.data<float>().data() + channel,
+            .low = bounds.low,
+            .high = bounds.high};
+  }
+
+  void ConvolveRows(const KernelCall& call, const BlockTask& task, const Bounds& bounds) const {
+    const Window& w = runs_.window();
+    simd::DepthwiseEpilogue epilogue = EpilogueFor(task, bounds);
+    if (has_residual_) epilogue.residual = task.In(call.inputs[3]);
+    microkernels_.window.depthwise_rows({.x = task.In(call.inputs[0]),
+                                         .y = task.In(call.outputs[0]),
+                                         .height = w.input[1],
+                                         .width = w.input[2],
+                                         .kernel_rows = w.kernel[1],
+                                         .kernel_columns = w.kernel[2],
+                                         .row_stride = w.stride[1],
+                                         .column_stride = w.stride[2],
+                                         .pad_top = w.pad_begin[1],
+                                         .pad_left = w.pad_begin[2],
+                                         .y_width = w.output[2],
+                                         .first = task.first_row,
+                                         .last = task.last_row},
+                                        epilogue);
+  }
+
   void ConvolveRow(const KernelCall& call, const BlockTask& task, int64_t row,
                    const Bounds& bounds) const {
     const Window& w = runs_.window();
     float* y = task.In(call.outputs[0]);
     const float* residual = has_residual_ ? task.In(call.inputs[3]) : nullptr;
-    const float* weights = weights_.data<float>().data() + task.block * w.KernelSize() * kBlock;
-    const int64_t channel = task.block * kBlock;
+    const simd::DepthwiseEpilogue all = EpilogueFor(task, bounds);
     runs_.ForEach(task.In(call.inputs[0]), y, row,
                   [&](const simd::WindowRun& run, TapRange rows, TapRange columns, int64_t) {
-                    const int64_t tap = rows.first * w.kernel[2] + columns.first;
-                    microkernels_.window.depthwise(
-                        run, {.weights = weights + tap * kBlock,
-                              .weights_row = w.kernel[2] * kBlock,
-                              .bias = bias_.data<float>().data() + channel,
-                              .scale = scale_.data<float>().data() + channel,
-                              .residual = residual ? residual + (run.y - y) : nullptr,
-                              .low = bounds.low,
-                              .high = bounds.high});
+                    simd::DepthwiseEpilogue epilogue = all;
+                    epilogue.weights += (rows.first * w.kernel[2] + columns.first) * kBlock;
+                    if (residual != nullptr) epilogue.residual = residual + (run.y - y);
+                    microkernels_.window.depthwise(run, epilogue);
                   });
   }
 
@@ -97,6 +137,7 @@ class BlockedDepthwiseConv final : public Kernel {
   const simd::Microkernels& microkernels_;
   Tensor weights_, bias_, scale_;
   bool has_residual_;
+  bool by_row_;
 };
 
 std::string WhyNot(const NodeView& node) {

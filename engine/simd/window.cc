@@ -110,6 +110,107 @@ void RunDepthwise(const WindowRun& run, const DepthwiseEpilogue& epilogue) {
   RunTiles(run, Depthwise{epilogue});
 }
 
+/// Pixels of a tile of DepthwiseRows.
+constexpr int kRowTile = kWidth == 16 ? 14 : kTile;
+alignas(64) constexpr float kZeros[kBlock] = {};
+
+/// A row's windows: `count` rows of taps, the first of which reads `x` and `weights`.
+struct RowTaps {
+  const float* x;  // the plane's row
+  const float* weights;
+  ptrdiff_t count;
+};
+
+template <int kPixels, int kColumns, int kStride>
+[[gnu::noinline]] void DepthwiseTile(const DepthwiseRows& r, const DepthwiseEpilogue& e,
+                                     const RowTaps& taps, ptrdiff_t first, ptrdiff_t at) {
+  constexpr int kReach = (kPixels - 1) * kStride + kColumns;  // columns that the tile sees
+  constexpr int kEdge = kColumns - 1;  // of these, how many at either end may be outside
+  Vector sums[kPixels][kParts];
+#pragma GCC unroll 14
+  for (int i = 0; i < kPixels; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kParts; ++j) sums[i][j] = Load(e.bias + j * kWidth);
+  }
+  const ptrdiff_t begin = first * kStride - r.pad_left, width = r.width;
+  const float* x = taps.x + begin * kBlock;
+  const float* weights = taps.weights;
+#pragma GCC unroll 1
+  for (ptrdiff_t left = taps.count; left > 0; --left) {
+    const auto column = [&](int c) [[gnu::always_inline]] {
+      const bool before = c < kEdge && begin + c < 0;
+      const bool behind = c >= kReach - kEdge && begin + c >= width;
+      return before || behind ? kZeros : x + c * kBlock;
+    };
+#pragma GCC unroll 5
+    for (int k = 0; k < kColumns; ++k) {
+      Vector weight[kParts];
+#pragma GCC unroll 4
+      for (int j = 0; j < kParts; ++j) weight[j] = Load(weights + k * kBlock + j * kWidth);
+#pragma GCC unroll 14
+      for (int i = 0; i < kPixels; ++i) {
+        const float* pixel = column(i * kStride + k);
+#pragma GCC unroll 4
+        for (int j = 0; j < kParts; ++j) sums[i][j] += Load(pixel + j * kWidth) * weight[j];
+      }
+    }
+    x += width * kBlock;
+    weights += e.weights_row;
+  }
+  const Vector low = Broadcast(e.low), high = Broadcast(e.high);
+#pragma GCC unroll 4
+  for (int j = 0; j < kParts; ++j) {
+    const Vector scale = Load(e.scale + j * kWidth);
+#pragma GCC unroll 14
+    for (int i = 0; i < kPixels; ++i) {
+      const ptrdiff_t to = at + i * kBlock + j * kWidth;
+      Vector y = sums[i][j];
+      if (e.residual != nullptr) y += Load(e.residual + to);
+      y *= scale;
+      y = y < low ? low : y;  // a NaN stays
+      Store(r.y + to, y > high ? high : y);
+    }
+  }
+}
+
+template <int kPixels, int kColumns, int kStride>
+void DispatchDepthwise(ptrdiff_t count, const DepthwiseRows& r, const DepthwiseEpilogue& e,
+                       const RowTaps& taps, ptrdiff_t first, ptrdiff_t at) {
+  if constexpr (kPixels > 1) {
+    if (count < kPixels) {
+      return DispatchDepthwise<kPixels - 1, kColumns, kStride>(count, r, e, taps, first, at);
+    }
+  }
+  DepthwiseTile<kPixels, kColumns, kStride>(r, e, taps, first, at);
+}
+
+template <int kColumns, int kStride>
+void RunRows(const DepthwiseRows& r, const DepthwiseEpilogue& e) {
+  const ptrdiff_t tiles = (r.y_width + kRowTile - 1) / kRowTile;
+  for (ptrdiff_t row = r.first; row < r.last; ++row) {
+    const ptrdiff_t top = row * r.row_stride - r.pad_top, room = r.height - top;
+    const ptrdiff_t skipped = top < 0 ? -top : 0;
+    const ptrdiff_t end = room < r.kernel_rows ? room : r.kernel_rows;
+    const RowTaps taps{r.x + (top + skipped) * r.width * kBlock,
+                       e.weights + skipped * e.weights_row, end - skipped};
+    ptrdiff_t first = 0;
+    for (ptrdiff_t left = tiles; left > 0; --left) {  // even tiles
+      const ptrdiff_t count = (r.y_width - first + left - 1) / left;
+      DispatchDepthwise<kRowTile, kColumns, kStride>(count, r, e, taps, first,
+                                                     (row * r.y_width + first) * kBlock);
+      first += count;
+    }
+  }
+}
+
+void RunDepthwiseRows(const DepthwiseRows& rows, const DepthwiseEpilogue& epilogue) {
+  if (rows.kernel_columns == 3) {
+    (rows.column_stride == 1 ? RunRows<3, 1> : RunRows<3, 2>)(rows, epilogue);
+  } else {
+    (rows.column_stride == 1 ? RunRows<5, 1> : RunRows<5, 2>)(rows, epilogue);
+  }
+}
+
 void RunMax(const WindowRun& run, float floor) { RunTiles(run, Maximum{floor}); }
 
 void RunAverage(const WindowRun& run, float divisor) { RunTiles(run, Average{divisor}); }
@@ -130,8 +231,11 @@ void Mean(const float* x, ptrdiff_t pixels, float* y) {
 }  // namespace
 
 namespace TRAWL_ISA {
-const WindowMicrokernels kWindow = {
-    .depthwise = RunDepthwise, .max = RunMax, .average = RunAverage, .mean = Mean};
+const WindowMicrokernels kWindow = {.depthwise = RunDepthwise,
+                                    .depthwise_rows = RunDepthwiseRows,
+                                    .max = RunMax,
+                                    .average = RunAverage,
+                                    .mean = Mean};
 }  // namespace TRAWL_ISA
 
 }  // namespace trawl::engine::simd

@@ -28,8 +28,25 @@ struct DepthwiseEpilogue {
   float low = 0, high = 0;          // bounds; infinite where there is none
 };
 
+/// Output rows [first, last) of one block of a depthwise convolution whose kernel has 3 or 5
+/// columns, next to each other, and moves by 1 or 2: zeros are read where it hangs over the plane,
+/// so that tiles begin at the first pixel and end at the last. All windows see some of the plane's
+/// columns.
+struct DepthwiseRows {
+  const float* x = nullptr;  // [height][width][kBlock]
+  float* y = nullptr;        // [rows][y_width][kBlock], the first of all rows
+  ptrdiff_t height = 0, width = 0;
+  ptrdiff_t kernel_rows = 0, kernel_columns = 0;
+  ptrdiff_t row_stride = 1, column_stride = 1;
+  ptrdiff_t pad_top = 0, pad_left = 0;
+  ptrdiff_t y_width = 0;
+  ptrdiff_t first = 0, last = 0;
+};
+
 struct WindowMicrokernels {
   void (*depthwise)(const WindowRun& run, const DepthwiseEpilogue& epilogue) = nullptr;
+  /// `epilogue`: the weights are of the kernel's first tap, the residual of the first row of all.
+  void (*depthwise_rows)(const DepthwiseRows& rows, const DepthwiseEpilogue& epilogue) = nullptr;
   /// The greatest; `floor` where there are no taps.
   void (*max)(const WindowRun& run, float floor) = nullptr;
   /// The sum, divided.

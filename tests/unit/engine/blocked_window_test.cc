@@ -2,6 +2,9 @@
 // define. Method: both on odd sizes and all kinds of windows, on every instruction set, by one
 // thread and by three. Tolerance 1e-5 of 1 + |value|: the sums are of at most 49 products of
 // numbers below 1, rounded once each, 49 · 2^-24 < 3e-6; sigmoid and its kind add 4 ulp.
+#include <cmath>
+#include <limits>
+
 #include "tests/unit/engine/blocked_runs.h"
 
 namespace trawl::engine {
@@ -13,6 +16,7 @@ using testing::GraphBuilder;
 using testing::IntsAttribute;
 using testing::KernelOf;
 using testing::RandomTensor;
+using testing::RunGraph;
 
 constexpr float kTolerance = 1e-5f;
 
@@ -103,7 +107,41 @@ INSTANTIATE_TEST_SUITE_P(
                       WindowCase{31, 7, 7, 7, 1, 1, 3}, WindowCase{2, 3, 3, 3, 1, 1, 1},
                       WindowCase{17, 17, 31, 3, 1, 2, 2}, WindowCase{17, 31, 17, 3, 3, 3, 0},
                       WindowCase{32, 1, 1, 3, 1, 1, 1}, WindowCase{5, 3, 17, 2, 2, 1, 0},
-                      WindowCase{18, 3, 3, 3, 1, 1, 5}, WindowCase{40, 56, 56, 3, 1, 1, 1}));
+                      WindowCase{18, 3, 3, 3, 1, 1, 5}, WindowCase{40, 56, 56, 3, 1, 1, 1},
+                      WindowCase{17, 1, 29, 3, 1, 1, 2}, WindowCase{16, 14, 1, 5, 1, 1, 4},
+                      WindowCase{20, 9, 2, 5, 2, 1, 3}, WindowCase{31, 30, 30, 3, 2, 1, 0},
+                      WindowCase{17, 16, 43, 5, 2, 1, 2}, WindowCase{16, 4, 4, 3, 1, 1, 3}));
+
+TEST(DepthwiseRows, ReadNothingBesideThePlane) {
+  // Unequal padding, rows and columns of their own kinds. A neighbour's infinity times a weight of
+  // zero would be no zero, so what lies around the plane must not be read at all.
+  for (const int64_t stride : {1, 2}) {
+    SCOPED_TRACE(stride);
+    GraphBuilder b;
+    const int64_t channels = 33;
+    const ValueId x = b.Input({kBatch, channels, 6, 15});
+    const ValueId y = b.Node("Conv", {x, b.Weight({channels, 1, 2, 5})},
+                             Attrs({{"group", channels},
+                                    {"strides", IntsAttribute{3, stride}},
+                                    {"pads", IntsAttribute{1, 0, 4, 3}}}));
+    Tensor input = RandomTensor({3, channels, 6, 15}, 1);
+    const auto numbers = input.mutable_data<float>();
+    const size_t image = numbers.size() / 3;
+    std::fill_n(numbers.begin(), image, std::numeric_limits<float>::infinity());
+    std::fill_n(numbers.begin() + static_cast<ptrdiff_t>(2 * image), image,
+                std::numeric_limits<float>::infinity());
+    const Graph graph = b.Build(y);
+    const Tensor first = RunGraph(graph, {{"x", input}}, {});
+    const Tensor alone = RunGraph(
+        graph, {{"x", Tensor::Of<float>({1, channels, 6, 15}, numbers.subspan(image, image))}}, {});
+    const auto all = first.data<float>();
+    const size_t size = all.size() / 3;
+    const auto middle = all.subspan(size, size);
+    EXPECT_TRUE(std::ranges::equal(middle, alone.data<float>()));
+    EXPECT_TRUE(std::ranges::none_of(middle, [](float v) { return !std::isfinite(v); }));
+    ExpectAsTheReference(graph, RandomTensor({3, channels, 6, 15}, 2), kTolerance);
+  }
+}
 
 TEST(GlobalAveragePool, OfBlockedValuesAgreesWithTheReference) {
   for (const int64_t size : {1, 3, 7, 31}) {
