@@ -72,7 +72,15 @@ launch() {
   die "$NAME did not start: $(tail -n 3 "$dir/server.log" | tr '\n' ' ')(see $dir/server.log)"
 }
 
+# stop DIR : the server of this folder, or those of its node-* folders, all at once.
 stop() {
+  local node stopping=()
+  if [[ ! -d $1/node-1 ]]; then stop_server "$1"; return; fi
+  for node in "$1"/node-*; do stop_server "$node" & stopping+=($!); done
+  for node in "${stopping[@]}"; do wait "$node" || exit 1; done  # it has said why
+}
+
+stop_server() {
   local dir=$1 pid
   [[ -f $dir/pid ]] || die "no server was started in $dir"
   pid=$(<"$dir/pid")
@@ -90,7 +98,9 @@ serve() {
   shift
   case "${1:-fetch}" in
     fetch) fetch; echo "$LIBS" ;;
-    start) [[ $# -ge 2 ]] || die "usage: start DIR [PORT]"; start "$2" "${3:-$default_port}" ;;
+    start)
+      [[ $# -ge 2 ]] || die "usage: start DIR [PORT …]"
+      start "$2" "${3:-$default_port}" "${@:4}" ;;
     stop) [[ $# -ge 2 ]] || die "usage: stop DIR"; stop "$2" ;;
     *) die "usage: [fetch | start DIR [PORT] | stop DIR]" ;;
   esac

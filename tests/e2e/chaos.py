@@ -1,4 +1,4 @@
-"""What the chaos tests share: a broker that can be killed, a network that can be broken, a fleet
+"""What the chaos tests share: brokers that can be killed, a network that can be broken, a fleet
 with a supervisor, and the oracle.
 
 The oracle believes nothing that Trawl says of itself. Its truth is the list of keys that the test
@@ -27,23 +27,24 @@ TRANSACTION_TIMEOUT_MS = 10_000
 
 
 class Network:
-    """A TCP proxy in front of the broker, which advertises the proxy's address to clients."""
+    """A TCP proxy in front of each broker, which advertises the proxy's address to clients."""
 
-    def __init__(self, target_port):
-        self.target_port = target_port
+    def __init__(self, target_ports):
         self.delay_s = 0.0
         self.open = threading.Event()  # cleared: a black hole, connections stay and nothing moves
         self.open.set()
         self.lock = threading.Lock()
         self.sockets = set()
         self.on_request = lambda api_key: None  # called for each request before it is passed on
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self._thread(self._accept)
+        self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in target_ports]
+        self.ports = [listener.getsockname()[1] for listener in self.listeners]
+        for listener, target_port in zip(self.listeners, target_ports):
+            self._thread(self._accept, listener, target_port)
 
     def close(self):
         self.open.set()
-        self.listener.close()
+        for listener in self.listeners:
+            listener.close()
         self.reset()
 
     def reset(self):
@@ -61,14 +62,14 @@ class Network:
     def _thread(self, function, *arguments):
         threading.Thread(target=function, args=arguments, daemon=True).start()
 
-    def _accept(self):
+    def _accept(self, listener, target_port):
         while True:
             try:
-                client, _ = self.listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self.target_port), timeout=5)
+                server = socket.create_connection(("127.0.0.1", target_port), timeout=5)
             except OSError:
                 client.close()
                 continue
@@ -112,80 +113,109 @@ class Network:
 END_TRANSACTION = 26  # the API key of EndTxn
 
 
-class ChaosBroker:
-    """One node of Apache Kafka: `address` for the oracle, `network` for everybody under test."""
+class Node:
+    """One node of Apache Kafka, with its listeners: direct for the oracle and its fellow nodes,
+    proxied for everybody under test."""
 
-    def __init__(self):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="trawl-chaos-broker-"))
-        script = e2e.SOURCE / "ops" / "testing" / "kafka.sh"
-        done = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=600)
-        self.classpath = done.stdout.strip().splitlines()[-1] + "/*"
-        port, controller_port = e2e.free_port(), 0
-        proxied_port = e2e.free_port()
-        while controller_port in (0, port, proxied_port):
-            controller_port = e2e.free_port()
-        self.address = f"127.0.0.1:{port}"
-        self.network = Network(proxied_port)
-        self.properties = self.dir / "server.properties"
-        self.properties.write_text(self._properties(port, controller_port, proxied_port))
-        self._java("kafka.tools.StorageTool", "format", "-t", self._cluster_id(), "-c").wait()
+    def __init__(self, number, folder):
+        self.number, self.folder = number, folder
+        self.folder.mkdir()
+        self.log = self.folder / "server.log"
+        self.properties = self.folder / "server.properties"
+        self.port = e2e.free_port(3)
+        self.direct = f"127.0.0.1:{self.port}"
+        self.controller = f"127.0.0.1:{self.port + 1}"
+        self.proxied_port = self.port + 2
         self.process = None
-        self.start()
 
-    def _properties(self, port, controller_port, proxied_port):
-        direct, proxied = f"127.0.0.1:{port}", f"127.0.0.1:{proxied_port}"
-        controller = f"127.0.0.1:{controller_port}"
-        return f"""process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{controller}
-listeners=DIRECT://{direct},PROXIED://{proxied},CONTROLLER://{controller}
-advertised.listeners=DIRECT://{direct},PROXIED://127.0.0.1:{self.network.port}
+    def write_properties(self, nodes, advertised_port):
+        replicas = min(len(nodes), 3)
+        voters = ",".join(f"{node.number}@{node.controller}" for node in nodes)
+        proxied = f"127.0.0.1:{self.proxied_port}"
+        self.properties.write_text(f"""process.roles=broker,controller
+node.id={self.number}
+controller.quorum.voters={voters}
+listeners=DIRECT://{self.direct},PROXIED://{proxied},CONTROLLER://{self.controller}
+advertised.listeners=DIRECT://{self.direct},PROXIED://127.0.0.1:{advertised_port}
 listener.security.protocol.map=DIRECT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=DIRECT
-log.dirs={self.dir}/data
-offsets.topic.replication.factor=1
+log.dirs={self.folder}/data
+min.insync.replicas={replicas // 2 + 1}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={replicas // 2 + 1}
 transaction.state.log.num.partitions=4
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 delete.topic.enable=true
-"""
+""")
 
-    @staticmethod
-    def _cluster_id():
-        return "".join(random.choices("ABCDEFGHabcdefgh0123456789", k=21)) + "A"
-
-    def _java(self, *arguments):
-        with open(self.dir / "server.log", "ab") as log:
+    def java(self, classpath, *arguments):
+        with open(self.log, "ab") as log:
             return subprocess.Popen(
                 ["java", "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-                + ["-cp", self.classpath, *arguments, self.properties],
+                + ["-cp", classpath, *arguments, self.properties],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
 
-    def start(self):
-        log = self.dir / "server.log"
-        starts = log.read_text(errors="replace").count("Kafka Server started")
-        self.process = self._java("kafka.Kafka")
-        e2e.wait_until(
-            lambda: log.read_text(errors="replace").count("Kafka Server started") > starts,
-            "the broker's start",
-            timeout=90,
-        )
+    def starts(self):
+        """How often it has come up."""
+        return self.log.read_text(errors="replace").count("Kafka Server started")
 
     def kill(self):
         """kill -9."""
         self.process.kill()
         self.process.wait()
 
+
+class ChaosBroker:
+    """Apache Kafka on e2e.NODES nodes: `address` for the oracle, `proxied` and `network` for
+    everybody under test."""
+
+    def __init__(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="trawl-chaos-broker-"))
+        script = e2e.SOURCE / "ops" / "testing" / "kafka.sh"
+        done = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=600)
+        self.classpath = done.stdout.strip().splitlines()[-1] + "/*"
+        self.nodes = [Node(i, self.dir / f"node-{i}") for i in range(1, e2e.NODES + 1)]
+        self.network = Network([node.proxied_port for node in self.nodes])
+        self.address = ",".join(node.direct for node in self.nodes)
+        self.proxied = ",".join(f"127.0.0.1:{port}" for port in self.network.ports)
+        cluster_id = "".join(random.choices("ABCDEFGHabcdefgh0123456789", k=21)) + "A"
+        for node, port in zip(self.nodes, self.network.ports):
+            node.write_properties(self.nodes, port)
+            format_it = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c")
+            node.java(self.classpath, *format_it).wait()
+        self.kills = 0
+        self.start()
+
+    def start(self):
+        """Starts each node that is down, and waits for them."""
+        down = {
+            node: node.starts()
+            for node in self.nodes
+            if node.process is None or node.process.poll() is not None
+        }
+        for node in down:
+            node.process = node.java(self.classpath, "kafka.Kafka")
+        for node, before in down.items():
+            e2e.wait_until(
+                lambda: node.starts() > before, f"the start of node {node.number}", timeout=90
+            )
+
+    def kill(self):
+        """kill -9 of one node, the next one each time."""
+        self.nodes[self.kills % len(self.nodes)].kill()
+        self.kills += 1
+
     def close(self):
-        self.kill()
+        for node in self.nodes:
+            node.kill()
         self.network.close()
         shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -213,7 +243,8 @@ class Fleet:
         self.log = open(self.folder / f"{job}.log", "ab")
         self.executable = executable or [e2e.TRAWL]
         self.environment = {
-            "TRAWL_BROKERS": f"127.0.0.1:{broker.network.port}",
+            "TRAWL_BROKERS": broker.proxied,
+            "TRAWL_REPLICATION": str(e2e.NODES),
             "TRAWL_QUEUE": job,
             "TRAWL_GROUP": job,
             "TRAWL_WORK_PARTITIONS": "12",

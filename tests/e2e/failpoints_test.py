@@ -100,6 +100,7 @@ class Job:
         self.settings = {
             **SETTINGS,
             "TRAWL_BROKERS": broker.address,
+            "TRAWL_REPLICATION": str(e2e.NODES),
             "TRAWL_QUEUE": name,
             "TRAWL_GROUP": name,
         }

@@ -1,7 +1,8 @@
 """Listing once: producers on a real broker that are killed, doubled, stopped and run again.
 
 The oracle is the test's own list of keys against what kcat reads from the work topic.
-TRAWL_E2E_KEYS and TRAWL_E2E_KILLS scale the kill -9 test up (10^6 keys, 20 kills).
+TRAWL_E2E_KEYS and TRAWL_E2E_KILLS scale the kill -9 test up (10^6 keys, 20 kills), and
+TRAWL_TEST_NODES=3 runs it on a cluster.
 """
 
 import collections
@@ -65,7 +66,7 @@ class ProducerTest(e2e.EndToEndTest):
         self.job = self.id().rsplit(".", 1)[-1].removeprefix("test_")
         self.topic = f"trawl.work.{self.job}"
         self.env = {
-            "TRAWL_BROKERS": self.broker.address,
+            **self.broker.settings,
             "TRAWL_QUEUE": self.job,
             "TRAWL_WORK_PARTITIONS": "6",
             "TRAWL_LIST_PAGE_KEYS": str(PAGE),

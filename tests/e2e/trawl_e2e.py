@@ -5,6 +5,7 @@ themselves, SQLite read with Python's own module, the topic read with kcat. Noth
 is missing fails, by name.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -20,6 +21,7 @@ TRAWL = os.environ.get("TRAWL_EXECUTABLE", str(SOURCE / "build" / "trawl"))
 SAMPLE = SOURCE / "ops" / "sample"
 BUCKET = SAMPLE / "bucket"
 MODEL = SAMPLE / "model-onnx"
+NODES = int(os.environ.get("TRAWL_TEST_NODES", "1"))  # of Kafka; each topic is on all of them
 TIMEOUT_S = 120  # no single command of these tests needs a tenth of it
 
 
@@ -55,14 +57,16 @@ def start(*arguments, env=None, log=subprocess.DEVNULL):
     )
 
 
-def free_port():
-    """A port that is free, and so is the next one: a broker needs two."""
+def free_port(count=2):
+    """A port that is free, and so are the next ones: a broker needs two."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
+        with contextlib.ExitStack() as sockets:
+            first = sockets.enter_context(socket.socket())
             first.bind(("127.0.0.1", 0))
             port = first.getsockname()[1]
             try:
-                second.bind(("127.0.0.1", port + 1))
+                for i in range(1, count):
+                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port + i))
             except (OSError, OverflowError):
                 continue
             return port
@@ -154,20 +158,21 @@ class EndToEndTest(unittest.TestCase):
 
 
 class Broker:
-    """A real Kafka broker of this test's own, started with the script that users have."""
+    """A real Kafka of this test's own, NODES of them, started with the script that users have."""
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="trawl-broker-")
-        self.port = free_port()
+        self.port = free_port(2 * NODES)
         self.script = SOURCE / "ops" / "testing" / "kafka.sh"
         subprocess.run(
-            [self.script, "start", self.dir, str(self.port)],
+            [self.script, "start", self.dir, str(self.port), str(NODES)],
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             timeout=120,
         )
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = ",".join(f"127.0.0.1:{self.port + 2 * i}" for i in range(NODES))
+        self.settings = {"TRAWL_BROKERS": self.address, "TRAWL_REPLICATION": str(NODES)}
 
     def close(self):
         subprocess.run(
