@@ -97,7 +97,11 @@ std::vector<Property> ConsumerProperties(const std::string& group) {
 
 Result<KafkaConf> AdminConf(const Settings& settings) {
   // A consumer, since the metadata requests of a producer create topics where the broker allows it.
-  const Property role[] = {{"allow.auto.create.topics", "false"}};
+  const Property role[] = {
+      {"allow.auto.create.topics", "false"},
+      // The end of a partition is where it ends, not where the oldest open transaction begins.
+      {"isolation.level", "read_uncommitted"},
+  };
   return Build(settings, role);
 }
 

@@ -97,7 +97,8 @@ class LogConsumer {
   virtual void Close() = 0;
 };
 
-/// Which offsets a partition holds: [first, end). What was below `first` is gone.
+/// Which offsets a partition holds, those of open transactions, too: [first, end). What was below
+/// `first` is gone.
 struct LogExtent {
   int64_t first = 0;
   int64_t end = 0;
@@ -178,8 +179,10 @@ class MessageLog {
 
 /// Reads a topic to its end and calls `visit` with each record, oldest first (so the
 /// newest of a key wins). Sees every transaction that was committed before a producer with the same
-/// transactional id was opened: open yours first, then read. Errors: kNotFound when there is no
-/// such topic; kDeadlineExceeded when nothing arrives for 30 s.
+/// transactional id was opened: open yours first, then read. Where somebody else's open transaction
+/// hides them, waits for its end, which is the broker's to bring about when its owner has died.
+/// Errors: kNotFound when there is no such topic; kDeadlineExceeded when nothing arrives for 30 s,
+/// or a transaction is open for longer than brokers allow.
 Status ReadToEnd(MessageLog& log, const std::string& topic,
                  const std::function<void(const LogRecord&)>& visit,
                  const Clock& clock = SystemClock());

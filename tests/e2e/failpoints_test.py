@@ -9,6 +9,7 @@ itself. The oracle is chaos.check_exactly_once. --crashes COUNT runs as many rou
 (default 12: one), each point at another of its passes.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -138,6 +139,26 @@ class FailpointsTest(e2e.EndToEndTest):
                 flush=True,
             )
         self.assertEqual(self.crashes, rounds * POINTS_IN_A_ROUND)
+
+    def test_a_producer_goes_on_where_it_was_behind_another_jobs_open_transaction(self):
+        # One dies and leaves its transaction open: what is committed behind that on the topic of
+        # all jobs, nobody can read before the broker has ended it.
+        left, own = (Job(self.broker, self.db, name) for name in ("left-open", "own"))
+
+        def produce(job, *deaths):
+            arguments = ["producer", self.bucket, "--model", e2e.MODEL, "--job", job.job]
+            role = self.role(job.settings, arguments, deaths)
+            self.assertEqual(role.process.wait(timeout=60), EXIT_CODE if deaths else 0, self.tail())
+
+        produce(left, ("before-commit", 2))
+        produce(own, ("after-commit", 4))
+        produce(own)
+        enqueued = [
+            each["key"]
+            for value in self.broker.committed("trawl.work.own")
+            for each in json.loads(value)["objects"]
+        ]
+        self.assertEqual(sorted(enqueued), sorted(self.keys))
 
     def run_round(self, number):
         def deaths(points):
