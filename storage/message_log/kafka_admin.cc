@@ -108,15 +108,30 @@ Result<KafkaAdmin::TopicState> KafkaAdmin::Describe(const std::string& topic, De
   return state;
 }
 
+Result<KafkaAdmin::TopicState> KafkaAdmin::Find(const std::string& topic, Deadline deadline) {
+  while (true) {
+    TRAWL_ASSIGN(const TopicState state, Describe(topic, deadline));
+    const auto now = steady_clock::now();
+    if (state.partitions > 0 || now >= deadline || !IsNew(topic, now)) return state;
+    SystemClock().SleepFor(milliseconds(20));
+  }
+}
+
+bool KafkaAdmin::IsNew(const std::string& topic, Deadline now) {
+  const std::lock_guard lock(mutex_);
+  const auto found = ensured_at_.find(topic);
+  return found != ensured_at_.end() && now - found->second < kPatience;
+}
+
 Result<int> KafkaAdmin::PartitionCount(const std::string& topic) {
-  TRAWL_ASSIGN(const TopicState state, Describe(topic, steady_clock::now() + kPatience));
+  TRAWL_ASSIGN(const TopicState state, Find(topic, steady_clock::now() + kPatience));
   if (state.partitions == 0) return Error(Code::kNotFound, "there is no topic {}", topic);
   return state.partitions;
 }
 
 Result<LogExtent> KafkaAdmin::Extent(const TopicPartition& at) {
   const Deadline deadline = steady_clock::now() + kPatience;
-  TRAWL_ASSIGN(const TopicState state, Describe(at.topic, deadline));
+  TRAWL_ASSIGN(const TopicState state, Find(at.topic, deadline));
   if (at.partition < 0 || at.partition >= state.partitions)
     return Error(Code::kNotFound, "there is no partition {}/{}", at.topic, at.partition);
   LogExtent extent;
@@ -174,6 +189,8 @@ Status KafkaAdmin::EnsureTopics(std::span<const TopicSpec> topics) {
   }
   if (!missing.empty()) TRAWL_TRY(Create(missing, deadline));
   for (const TopicSpec& spec : topics) TRAWL_TRY(WaitUntilReady(spec.name, deadline));
+  const std::lock_guard lock(mutex_);
+  for (const TopicSpec& spec : topics) ensured_at_.insert_or_assign(spec.name, steady_clock::now());
   return OkStatus();
 }
 

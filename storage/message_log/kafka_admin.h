@@ -2,7 +2,9 @@
 // Topics and identity of a Kafka cluster: everything that needs neither a group nor a transaction.
 
 #include <chrono>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 
@@ -40,11 +42,17 @@ class KafkaAdmin {
       : brokers_(std::move(brokers)), client_(std::move(client)) {}
 
   Result<TopicState> Describe(const std::string& topic, Deadline deadline);
+  /// As Describe, but a topic that one broker has just told of is waited for: another broker, which
+  /// may be asked next, learns of it a moment later.
+  Result<TopicState> Find(const std::string& topic, Deadline deadline);
+  bool IsNew(const std::string& topic, Deadline now);
   Status Create(std::span<const TopicSpec> topics, Deadline deadline);
   Status WaitUntilReady(const std::string& topic, Deadline deadline);
 
   const std::string brokers_;
   const std::shared_ptr<KafkaClient> client_;
+  std::mutex mutex_;
+  std::map<std::string, Deadline> ensured_at_;
 };
 
 }  // namespace trawl::storage
