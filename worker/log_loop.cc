@@ -19,6 +19,10 @@ using std::chrono::milliseconds;
 // between polls; the log wants to hear from us once a second.
 constexpr milliseconds kBusyPoll{10};
 constexpr milliseconds kIdlePoll{100};
+/// What has arrived and was not polled is fetched again after a pause, so intake that is full waits
+/// for this long before it pauses. The log is not polled meanwhile.
+constexpr milliseconds kFullPatience{500};
+constexpr milliseconds kFullPoll{2};
 constexpr milliseconds kRetryPause{100};
 constexpr milliseconds kMaxRetryPause{800};
 constexpr milliseconds kReportInterval{1'000};
@@ -109,6 +113,7 @@ bool LogLoop::Drained() {
   if (!stop_.drain.stop_requested() || stop_.abort.stop_requested()) return false;
   const TimePoint now = clock_.Now();
   if (!drain_deadline_) {
+    GiveBackBacklog();
     drain_deadline_ = now + milliseconds(options_.settings.drain_timeout_ms) * kDrainShare / 100;
     Log(LogLevel::kInfo, "draining", {{"objects", in_flight_objects_}});
   }
@@ -119,8 +124,26 @@ bool LogLoop::Drained() {
   return true;
 }
 
+void LogLoop::GiveBackBacklog() {
+  for (const Batch& batch : backlog_) {
+    in_flight_objects_ -= ObjectsOf(batch);
+    // What is finished behind it needed no work: a malformed message, or a cancelled job's.
+    for (const BatchTracker::Entry& entry :
+         tracker_.Retract(batch->origin().at, batch->origin().offset)) {
+      if (!entry.finished) continue;  // in the backlog itself, or yet to be settled
+      in_flight_objects_ -= ObjectsOf(entry.batch);
+      finished_objects_ -= ObjectsOf(entry.batch);
+    }
+  }
+  backlog_.clear();
+}
+
 Status LogLoop::PollOnce() {
   received_ = false;
+  if (full_since_ && !paused_) {
+    clock_.SleepFor(kFullPoll, stop_.abort);
+    return OkStatus();
+  }
   auto polled = consumer_->Poll(in_flight_objects_ > 0 ? kBusyPoll : kIdlePoll);
   TRAWL_TRY(callback_failure_);
   if (!polled) {
@@ -404,9 +427,14 @@ Status LogLoop::Rewind() {
 }
 
 Status LogLoop::UpdateFlow() {
-  const bool full = in_flight_objects_ >= limits_.in_flight_objects ||
-                    (paused_ && in_flight_objects_ >= limits_.resume_objects);
-  const bool pause = drain_deadline_ || full;
+  if (!IsFull()) {
+    full_since_.reset();
+  } else if (!full_since_) {
+    full_since_ = clock_.Now();
+  }
+  const bool stuck = full_since_ && clock_.Now() - *full_since_ >= kFullPatience;
+  const bool pause =
+      drain_deadline_ || stuck || (paused_ && in_flight_objects_ >= limits_.resume_objects);
   if (pause == paused_ && !(pause && flow_stale_)) return OkStatus();
   const std::vector<storage::TopicPartition> partitions = Assigned();
   const Status status = pause ? consumer_->Pause(partitions) : ResumeUnheld();

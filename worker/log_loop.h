@@ -51,6 +51,8 @@ class LogLoop final : public storage::RebalanceListener {
 
   Status Loop();
   bool Drained();
+  /// What waits for the pipeline is left to whoever works next.
+  void GiveBackBacklog();
   Status PollOnce();
   void Accept(const storage::LogRecord& record);
   void AcceptMalformed(const storage::LogRecord& record, const Status& why);
@@ -77,6 +79,7 @@ class LogLoop final : public storage::RebalanceListener {
   /// Takes in what the pipeline has finished.
   void Settle();
   bool CommitDue() const;
+  bool IsFull() const { return in_flight_objects_ >= limits_.in_flight_objects; }
   /// One transaction of what is ready, of `within` only unless that is empty. kAborted: nothing was
   /// committed.
   Status CommitReady(size_t limit, std::span<const storage::TopicPartition> within);
@@ -127,6 +130,7 @@ class LogLoop final : public storage::RebalanceListener {
 
   bool received_ = false;  // the last poll brought a record
   bool paused_ = false;
+  std::optional<TimePoint> full_since_;      // in flight is what may be, and intake is not paused
   bool flow_stale_ = false;                  // partitions came that have not been told
   bool rewind_pending_ = false;              // until it is done, nothing polled counts
   bool abandoned_ = false;                   // leaving without another commit

@@ -48,6 +48,19 @@ class OffsetTracker {
     return under_way;
   }
 
+  /// Nobody has begun to work on this offset, nor will we: it will be delivered again, here or
+  /// elsewhere, and so must be all that lies behind it. Returns those.
+  std::vector<Entry> Retract(const storage::TopicPartition& at, int64_t offset) {
+    const auto found = partitions_.find(at);
+    if (found == partitions_.end()) return {};
+    std::deque<Entry>& entries = found->second.entries;
+    const auto first = Find(entries, offset);
+    std::vector<Entry> retracted(std::make_move_iterator(first),
+                                 std::make_move_iterator(entries.end()));
+    entries.erase(first, entries.end());
+    return retracted;
+  }
+
   /// 0 when the partition is not ours.
   uint64_t epoch(const storage::TopicPartition& at) const {
     const auto found = partitions_.find(at);
@@ -71,9 +84,7 @@ class OffsetTracker {
     const auto found = partitions_.find(at);
     if (found == partitions_.end() || found->second.epoch != epoch) return false;
     std::deque<Entry>& entries = found->second.entries;
-    const auto entry =
-        std::lower_bound(entries.begin(), entries.end(), offset,
-                         [](const Entry& each, int64_t wanted) { return each.offset < wanted; });
+    const auto entry = Find(entries, offset);
     if (entry == entries.end() || entry->offset != offset) return false;
     entry->finished = true;
     return true;
@@ -112,6 +123,12 @@ class OffsetTracker {
     int64_t last_offset = -1;   // tracked
     int64_t next_commit = -1;
   };
+
+  /// The first at this offset or behind it.
+  static auto Find(std::deque<Entry>& entries, int64_t offset) {
+    return std::lower_bound(entries.begin(), entries.end(), offset,
+                            [](const Entry& each, int64_t wanted) { return each.offset < wanted; });
+  }
 
   std::map<storage::TopicPartition, Partition> partitions_;
   uint64_t last_epoch_ = 0;

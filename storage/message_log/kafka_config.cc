@@ -119,8 +119,9 @@ Result<KafkaConf> GroupConsumerConf(const Settings& settings, const std::string&
        std::to_string(std::min<int64_t>(1'000, settings.session_timeout_ms / 3))},
       {"max.poll.interval.ms",
        std::to_string(std::max<int64_t>(300'000, settings.session_timeout_ms))},
-      // Few and large messages: what waits here in vain, another worker could do.
-      {"queued.min.messages", "16"},
+      // librdkafka 2.0 looks only once a second whether a full queue has room again, so the queue
+      // has to last for longer than that: bytes bound it, and no number of messages does.
+      {"queued.min.messages", "100000"},
       {"queued.max.messages.kbytes", "4096"},
   };
   role.insert(role.end(), std::begin(more), std::end(more));

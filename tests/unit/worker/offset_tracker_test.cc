@@ -45,6 +45,28 @@ TEST(OffsetTracker, CommitsOnlyPastContiguousPrefix) {
   EXPECT_THAT(tracker.Take(100, One).offsets, IsEmpty());
 }
 
+TEST(OffsetTracker, WhatLiesBehindRetractedWorkIsNeverCommitted) {
+  Tracker tracker;
+  const uint64_t epoch = tracker.Begin(kFirst);
+  for (int64_t offset : {5, 6, 9})
+    ASSERT_TRUE(tracker.Track(kFirst, offset, "b" + std::to_string(offset)));
+  EXPECT_TRUE(tracker.Finish(kFirst, epoch, 5));
+  EXPECT_TRUE(tracker.Finish(kFirst, epoch, 9));
+  const auto retracted = tracker.Retract(kFirst, 6);
+  ASSERT_EQ(retracted.size(), 2U);
+  EXPECT_EQ(retracted[0].batch, "b6");
+  EXPECT_FALSE(retracted[0].finished);
+  EXPECT_EQ(retracted[1].batch, "b9");
+  EXPECT_TRUE(retracted[1].finished);
+  EXPECT_FALSE(tracker.Finish(kFirst, epoch, 6));
+  const auto ready = tracker.Take(100, One);
+  EXPECT_THAT(ready.batches, ElementsAre("b5"));
+  EXPECT_THAT(Offsets(ready), ElementsAre(std::pair(0, 6)));
+  EXPECT_TRUE(tracker.empty());
+  EXPECT_THAT(tracker.Retract(kFirst, 0), IsEmpty());
+  EXPECT_THAT(tracker.Retract(kSecond, 0), IsEmpty());
+}
+
 TEST(OffsetTracker, DropsResultsOfAnEpochThatHasEnded) {
   Tracker tracker;
   const uint64_t before = tracker.Begin(kFirst);

@@ -227,6 +227,29 @@ TEST_F(WorkerTest, DrainingFinishesWhatWasAccepted) {
   world_.ExpectEachOnce(keys);
 }
 
+TEST_F(WorkerTest, DrainingLeavesWhatHasNotBegunToTheNext) {
+  world_.settings.downloads_in_flight = 1;
+  world_.settings.sessions = world_.settings.decode_threads = 1;
+  const auto keys = world_.MissingPictures(800);
+  world_.Enqueue(keys);
+  const size_t slots = WorkerLimits::From(world_.settings, 1).download_slots;
+  GatedStore store(*world_.objects);
+  trawl::testing::FaultyLog log(
+      *world_.log, [](const storage::Transaction&) { return trawl::testing::CommitFate(); });
+  RunningWorker worker(world_, "leaving", log, store);
+  store.WaitForDownloads(slots);
+  worker.RequestDrain();
+  log.WaitForPause();
+  store.Open();
+  EXPECT_TRUE(worker.Wait().ok());
+  const size_t results = world_.Results().size();
+  EXPECT_GE(results, slots);
+  // What the dispatcher had, and the queue before it, one message being on its way between them.
+  EXPECT_LE(results, slots + 8 * (kDispatchQueue + 2));
+  Finish(keys.size());
+  world_.ExpectEachOnce(keys);
+}
+
 TEST_F(WorkerTest, DrainingGivesUpAtItsDeadlineAndLosesNothing) {
   const auto keys = world_.WritePictures(32);
   world_.Enqueue(keys);
