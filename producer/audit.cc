@@ -46,7 +46,8 @@ struct JobMessages {
 /// is on the results topic in the third.
 class Auditor {
  public:
-  Auditor(storage::MessageLog& log, const JobRecord& job) : log_(log) {
+  Auditor(storage::MessageLog& log, const JobRecord& job, std::stop_token stop)
+      : log_(log), stop_(std::move(stop)) {
     audit_.job = job;
     audit_.enqueued.objects = job.objects;
     audit_.enqueued.digest = SetDigest::FromHex(job.digest_hex).value_or(SetDigest());
@@ -57,12 +58,13 @@ class Auditor {
     TRAWL_ASSIGN(const auto committed, log_.CommittedOffsets(group, topic));
     const Offsets settled = ByPartition(committed);
     JobMessages<WorkBatch> messages{DecodeWorkBatch, {}};
-    TRAWL_TRY(storage::ReadToEnd(log_, topic, [&](const LogRecord& message) {
+    const auto take = [&](const LogRecord& message) {
       if (message.key != audit_.job.job_id) return;
       messages.Take(message, [&](const WorkBatch& batch) {
         TakeWork(batch, /*pending=*/IsAhead(settled, message));
       });
-    }));
+    };
+    TRAWL_TRY(storage::ReadToEnd(log_, topic, take, stop_));
     return messages.broken;
   }
 
@@ -70,7 +72,7 @@ class Auditor {
     const std::string prefix = audit_.job.job_id + "/";
     std::map<int, ObjectSet> seen;  // by attempt
     JobMessages<ResultRecord> messages{DecodeResultRecord, {}};
-    TRAWL_TRY(storage::ReadToEnd(log_, storage::kResultsTopic, [&](const LogRecord& message) {
+    const auto take = [&](const LogRecord& message) {
       if (!message.key.starts_with(prefix)) return;
       messages.Take(message, [&](const ResultRecord& record) {
         if (!seen[record.attempt].Insert(record.batch_seq, record.index))
@@ -81,7 +83,8 @@ class Auditor {
         audit_.uncollected.Insert(record.batch_seq, record.index);
         if (record.attempt > 1) ++audit_.requeued_under_way;
       });
-    }));
+    };
+    TRAWL_TRY(storage::ReadToEnd(log_, storage::kResultsTopic, take, stop_));
     return messages.broken;
   }
 
@@ -148,12 +151,13 @@ class Auditor {
   }
 
   storage::MessageLog& log_;
+  const std::stop_token stop_;
   Audit audit_;
   ObjectSet first_, published_, rows_;
 };
 
-Result<Audit> Look(const AuditOptions& options) {
-  Auditor auditor(options.log, options.job);
+Result<Audit> Look(const AuditOptions& options, std::stop_token stop) {
+  Auditor auditor(options.log, options.job, std::move(stop));
   TRAWL_TRY(auditor.ReadWork(options.group));
   // Rows before results: what is collected in between is seen twice, and not missed.
   TRAWL_TRY(auditor.ReadDatabase(options.reader));
@@ -180,12 +184,11 @@ bool Audit::agrees() const {
 }
 
 Result<Audit> AuditJob(const AuditOptions& options, std::stop_token stop) {
-  TRAWL_ASSIGN(Audit audit, Look(options));
+  TRAWL_ASSIGN(Audit audit, Look(options, stop));
   if (audit.unpublished.empty() || options.settle.count() == 0) return audit;
   if (options.on_second_look) options.on_second_look(audit.unpublished.size());
-  if (!SystemClock().SleepFor(options.settle, std::move(stop)))
-    return Error(Code::kCancelled, "interrupted");
-  TRAWL_ASSIGN(Audit second, Look(options));
+  if (!SystemClock().SleepFor(options.settle, stop)) return Error(Code::kCancelled, "interrupted");
+  TRAWL_ASSIGN(Audit second, Look(options, stop));
   ObjectSet missing;
   second.missing.ForEach([&](uint64_t batch, uint32_t index) {
     // Only now without an outcome: it may be hidden now.
@@ -198,7 +201,7 @@ Result<Audit> AuditJob(const AuditOptions& options, std::stop_token stop) {
 }
 
 Status ForEachEnqueued(storage::MessageLog& log, const JobRecord& job, const ObjectSet& wanted,
-                       const WorkVisit& visit) {
+                       const WorkVisit& visit, std::stop_token stop) {
   ObjectSet visited;
   Status visited_all;
   JobMessages<WorkBatch> messages{DecodeWorkBatch, {}};
@@ -212,9 +215,10 @@ Status ForEachEnqueued(storage::MessageLog& log, const JobRecord& job, const Obj
     }
     if (!objects.empty()) visited_all = visit(batch, objects);
   };
-  TRAWL_TRY(storage::ReadToEnd(log, storage::WorkTopic(job.queue), [&](const LogRecord& message) {
+  const auto take_own = [&](const LogRecord& message) {
     if (message.key == job.job_id) messages.Take(message, take);
-  }));
+  };
+  TRAWL_TRY(storage::ReadToEnd(log, storage::WorkTopic(job.queue), take_own, std::move(stop)));
   TRAWL_TRY(messages.broken);
   return visited_all;
 }

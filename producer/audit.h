@@ -75,6 +75,6 @@ Result<Audit> AuditJob(const AuditOptions& options, std::stop_token stop);
 /// on the work topic is left out. Each object comes once, however often it was enqueued.
 using WorkVisit = std::function<Status(const WorkBatch& batch, const std::vector<size_t>& wanted)>;
 Status ForEachEnqueued(storage::MessageLog& log, const JobRecord& job, const ObjectSet& wanted,
-                       const WorkVisit& visit);
+                       const WorkVisit& visit, std::stop_token stop = {});
 
 }  // namespace trawl::producer

@@ -97,22 +97,24 @@ class Requeuer {
 
 }  // namespace
 
-Result<JobRecord> FindJob(storage::MessageLog& log, const std::string& job_id) {
-  Result<std::optional<JobRecord>> found = ReadJob(log, job_id);
+Result<JobRecord> FindJob(storage::MessageLog& log, const std::string& job_id,
+                          std::stop_token stop) {
+  Result<std::optional<JobRecord>> found = ReadJob(log, job_id, stop);
   if (!found && found.error().code() != Code::kNotFound) return tl::unexpected(found.error());
   if (found && *found) return std::move(**found);
   std::vector<std::string> names;
-  if (found) TRAWL_TRY(ForEachJob(log, [&](const JobRecord& job) { names.push_back(job.job_id); }));
+  const auto take = [&](const JobRecord& job) { names.push_back(job.job_id); };
+  if (found) TRAWL_TRY(ForEachJob(log, take, std::move(stop)));
   return Error(Code::kNotFound, "no such job '{}'{}", job_id, DidYouMean(job_id, names));
 }
 
 Result<JobRecord> ControlJob(storage::MessageLog& log, const std::string& job_id, JobControl wanted,
                              std::stop_token stop) {
   // Without fencing anybody, as long as there is nothing to write.
-  TRAWL_ASSIGN(JobRecord job, FindJob(log, job_id));
+  TRAWL_ASSIGN(JobRecord job, FindJob(log, job_id, stop));
   TRAWL_TRY(CheckTransition(job, wanted));
   if (job.control == wanted) return job;
-  TRAWL_ASSIGN(const auto ledger, JobLedger::Open(log, job_id));
+  TRAWL_ASSIGN(const auto ledger, JobLedger::Open(log, job_id, stop));
   const auto change = [&](JobRecord& next, std::vector<OutgoingRecord>&) -> Status {
     TRAWL_TRY(CheckTransition(next, wanted));
     next.control = wanted;
@@ -125,12 +127,12 @@ Result<JobRecord> ControlJob(storage::MessageLog& log, const std::string& job_id
 Result<RequeueReport> Requeue(const RequeueOptions& options, std::stop_token stop) {
   const std::string topic = storage::WorkTopic(options.job.queue);
   TRAWL_ASSIGN(const int partitions, options.log.PartitionCount(topic));
-  TRAWL_ASSIGN(const auto ledger, JobLedger::Open(options.log, options.job.job_id));
-  Requeuer requeuer(options, *ledger, partitions, std::move(stop));
-  TRAWL_TRY(ForEachEnqueued(options.log, options.job, options.wanted,
-                            [&](const WorkBatch& batch, const std::vector<size_t>& objects) {
-                              return requeuer.Add(batch, objects);
-                            }));
+  TRAWL_ASSIGN(const auto ledger, JobLedger::Open(options.log, options.job.job_id, stop));
+  Requeuer requeuer(options, *ledger, partitions, stop);
+  const auto add = [&](const WorkBatch& batch, const std::vector<size_t>& objects) {
+    return requeuer.Add(batch, objects);
+  };
+  TRAWL_TRY(ForEachEnqueued(options.log, options.job, options.wanted, add, std::move(stop)));
   TRAWL_TRY(requeuer.Flush());
   return requeuer.Report();
 }

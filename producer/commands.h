@@ -17,8 +17,10 @@ namespace trawl::producer {
 Result<JobRecord> ControlJob(storage::MessageLog& log, const std::string& job_id, JobControl wanted,
                              std::stop_token stop);
 
-/// The newest record of a job that has to exist. Errors: kNotFound, with the nearest name.
-Result<JobRecord> FindJob(storage::MessageLog& log, const std::string& job_id);
+/// The newest record of a job that has to exist. Errors: kNotFound, with the nearest name;
+/// kCancelled.
+Result<JobRecord> FindJob(storage::MessageLog& log, const std::string& job_id,
+                          std::stop_token stop = {});
 
 struct RequeueOptions {
   storage::MessageLog& log;

@@ -17,34 +17,35 @@ constexpr milliseconds kLongestBackoff{30'000};
 }  // namespace
 
 Result<std::optional<JobRecord>> ReadJob(storage::MessageLog& log, const std::string& job_id,
-                                         const Clock& clock) {
+                                         std::stop_token stop, const Clock& clock) {
   std::optional<std::string> newest;
   const auto take = [&](const storage::LogRecord& record) {
     if (record.key == job_id) newest = record.value;
   };
-  TRAWL_TRY(storage::ReadToEnd(log, storage::kJobsTopic, take, clock));
+  TRAWL_TRY(storage::ReadToEnd(log, storage::kJobsTopic, take, std::move(stop), clock));
   if (!newest) return std::nullopt;
   TRAWL_ASSIGN(JobRecord job, DecodeJobRecord(*newest));
   return job;
 }
 
 Result<std::unique_ptr<JobLedger>> JobLedger::Open(storage::MessageLog& log,
-                                                   const std::string& job_id, Clock& clock) {
+                                                   const std::string& job_id, std::stop_token stop,
+                                                   Clock& clock) {
   std::unique_ptr<JobLedger> ledger(new JobLedger(log, job_id, clock));
-  TRAWL_TRY(ledger->Reopen());
+  TRAWL_TRY(ledger->Reopen(std::move(stop)));
   return ledger;
 }
 
-Status JobLedger::Reopen() {
+Status JobLedger::Reopen(std::stop_token stop) {
   producer_.reset();  // first: the new one would fence it
   TRAWL_ASSIGN(producer_, log_.OpenProducer("trawl-producer-" + job_id_));
-  return Read();
+  return Read(std::move(stop));
 }
 
 /// A record of this job that cannot be read is an error: to take the job for a new one would
 /// enqueue everything again.
-Status JobLedger::Read() {
-  TRAWL_ASSIGN(std::optional<JobRecord> found, ReadJob(log_, job_id_, clock_));
+Status JobLedger::Read(std::stop_token stop) {
+  TRAWL_ASSIGN(std::optional<JobRecord> found, ReadJob(log_, job_id_, std::move(stop), clock_));
   exists_ = found.has_value();
   job_ = std::move(found).value_or(JobRecord());
   job_.job_id = job_id_;
@@ -70,7 +71,7 @@ Status JobLedger::Update(const Change& change, std::stop_token stop) {
       backoff = std::min(backoff * 2, kLongestBackoff);
       // Fenced, somebody else's change comes first. Otherwise the job is ours, and nobody can tell
       // whether the transaction took effect but the record itself.
-      TRAWL_TRY(fenced ? Reopen() : Read());
+      TRAWL_TRY(fenced ? Reopen(stop) : Read(stop));
       if (!exists_ || Encode(job_) != encoded) continue;
     }
     job_ = std::move(next);

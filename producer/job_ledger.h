@@ -20,6 +20,7 @@ namespace trawl::producer {
 /// The job's newest record, read without fencing anybody; none when there is no such job. Errors:
 /// the log's; kInvalidArgument or kUnimplemented when the record cannot be read.
 Result<std::optional<JobRecord>> ReadJob(storage::MessageLog& log, const std::string& job_id,
+                                         std::stop_token stop = {},
                                          const Clock& clock = SystemClock());
 
 /// Not thread-safe; `log` and `clock` outlive it.
@@ -33,6 +34,7 @@ class JobLedger {
   /// Fences every other ledger of the job.
   static Result<std::unique_ptr<JobLedger>> Open(storage::MessageLog& log,
                                                  const std::string& job_id,
+                                                 std::stop_token stop = {},
                                                  Clock& clock = SystemClock());
 
   /// As it was when the ledger was opened or last written; a fresh one when there was none.
@@ -44,13 +46,13 @@ class JobLedger {
   Status Update(const Change& change, std::stop_token stop);
 
   /// Reads the record again, and fences whoever wrote it.
-  Status Reopen();
+  Status Reopen(std::stop_token stop);
 
  private:
   JobLedger(storage::MessageLog& log, std::string job_id, Clock& clock)
       : log_(log), job_id_(std::move(job_id)), clock_(clock) {}
 
-  Status Read();
+  Status Read(std::stop_token stop);
 
   storage::MessageLog& log_;
   const std::string job_id_;

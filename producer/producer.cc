@@ -33,8 +33,7 @@ Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {
   const JobSpec& was = job.spec;
   const JobSpec& is = options.spec;
   if (was.source != is.source) return differs("source", was.source, is.source);
-  if (const std::string input = InputOf(options);
-      job.input != input)
+  if (const std::string input = InputOf(options); job.input != input)
     return differs("input", job.input, input);
   if (was.model.digest != is.model.digest) return differs("model", was.model.name, is.model.name);
   if (was.model.preprocess_digest != is.model.preprocess_digest)
@@ -47,11 +46,11 @@ Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {
 }
 
 /// By the jobs' names, undecoded.
-Result<std::map<std::string, std::string>> NewestJobRecords(storage::MessageLog& log) {
+Result<std::map<std::string, std::string>> NewestJobRecords(storage::MessageLog& log,
+                                                            std::stop_token stop) {
   std::map<std::string, std::string> newest;
-  TRAWL_TRY(storage::ReadToEnd(log, storage::kJobsTopic, [&](const storage::LogRecord& record) {
-    newest[record.key] = record.value;
-  }));
+  const auto take = [&](const storage::LogRecord& record) { newest[record.key] = record.value; };
+  TRAWL_TRY(storage::ReadToEnd(log, storage::kJobsTopic, take, std::move(stop)));
   return newest;
 }
 
@@ -61,10 +60,11 @@ class Enqueuer {
   explicit Enqueuer(const ProducerOptions& options) : options_(options) {}
 
   /// Fences any other producer of the job and reads how far it is.
-  Status Open() {
+  Status Open(std::stop_token stop) {
     TRAWL_TRY(options_.log.EnsureTopics(storage::TopicSpecs(options_.settings)));
     TRAWL_ASSIGN(partitions_, options_.log.PartitionCount(work_topic_));
-    TRAWL_ASSIGN(ledger_, JobLedger::Open(options_.log, options_.job_id, options_.clock));
+    TRAWL_ASSIGN(ledger_,
+                 JobLedger::Open(options_.log, options_.job_id, std::move(stop), options_.clock));
     if (!ledger_->exists()) return OkStatus();
     TRAWL_TRY(CheckSameJob(job(), options_));
     return CheckNotCancelled(job());
@@ -83,7 +83,7 @@ class Enqueuer {
       if (!options_.clock.SleepFor(kPausePoll, stop))
         return Error(Code::kCancelled, "interrupted while job {} was paused", options_.job_id);
       Result<std::optional<JobRecord>> read =
-          ReadJob(options_.log, options_.job_id, options_.clock);
+          ReadJob(options_.log, options_.job_id, stop, options_.clock);
       if (!read && !IsRetryable(read.error().code())) return read.error();
       if (read && *read) newest = std::move(**read);
     }
@@ -153,8 +153,9 @@ class Enqueuer {
 
 }  // namespace
 
-Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRecord&)>& visit) {
-  TRAWL_ASSIGN(const auto newest, NewestJobRecords(log));
+Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRecord&)>& visit,
+                  std::stop_token stop) {
+  TRAWL_ASSIGN(const auto newest, NewestJobRecords(log, std::move(stop)));
   for (const auto& [job_id, value] : newest) {
     const auto job = DecodeJobRecord(value);
     if (job) {
@@ -171,7 +172,7 @@ Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRe
 Result<ProducerReport> RunProducer(const ProducerOptions& options, StopSignals stop) {
   TRAWL_TRY(CheckJobId(options.job_id));
   Enqueuer enqueuer(options);
-  TRAWL_TRY(enqueuer.Open());
+  TRAWL_TRY(enqueuer.Open(stop.drain));
   ProducerReport report{.job = enqueuer.job(), .objects_before = enqueuer.job().objects};
   report.was_sealed = enqueuer.sealed();
   if (report.was_sealed) return report;

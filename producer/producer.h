@@ -21,10 +21,10 @@ struct ProducerOptions {
   storage::MessageLog& log;
   storage::ObjectStore& objects;
   std::string job_id;
-  JobSpec spec;                                       // spec.source: normalised by ResolveSource
-  std::string prefix;                                 // listings only
-  std::string manifest_path;                          // empty: list the source; "-": stdin
-  std::string manifest_column = "";                   // CSV: where the keys are
+  JobSpec spec;                      // spec.source: normalised by ResolveSource
+  std::string prefix;                // listings only
+  std::string manifest_path;         // empty: list the source; "-": stdin
+  std::string manifest_column = "";  // CSV: where the keys are
   KeyFilter filter = {};
   std::function<void(const JobRecord&)> on_progress;  // after each page; may be empty
   Clock& clock = SystemClock();
@@ -53,7 +53,8 @@ std::string GenerateJobId();
 Status CheckJobId(const std::string& job_id);
 
 /// Calls `visit` with the newest record of every job in the log, in no particular order.
-Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRecord&)>& visit);
+Status ForEachJob(storage::MessageLog& log, const std::function<void(const JobRecord&)>& visit,
+                  std::stop_token stop = {});
 
 struct ProducerReport {
   JobRecord job;

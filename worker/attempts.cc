@@ -97,7 +97,7 @@ storage::OutgoingRecord Attempts::RecordOf(const storage::TopicPartition& at,
   return {storage::kAttemptsTopic, std::nullopt, KeyOf(at), Encode(attempt)};
 }
 
-Result<std::map<std::string, Attempt>> Attempts::ReadAll() {
+Result<std::map<std::string, Attempt>> Attempts::ReadAll(std::stop_token stop) {
   std::map<std::string, Attempt> newest;
   const auto take = [&newest](const storage::LogRecord& record) {
     Result<Attempt> attempt = DecodeAttempt(record.value);
@@ -109,7 +109,7 @@ Result<std::map<std::string, Attempt>> Attempts::ReadAll() {
                {{"offset", record.offset}, {"reason", attempt.error().message()}});
     }
   };
-  TRAWL_TRY(storage::ReadToEnd(log_, storage::kAttemptsTopic, take, clock_));
+  TRAWL_TRY(storage::ReadToEnd(log_, storage::kAttemptsTopic, take, std::move(stop), clock_));
   return newest;
 }
 
@@ -134,8 +134,9 @@ Attempts::Claimed Attempts::Inherit(std::optional<Attempt> earlier) const {
   return claimed;
 }
 
-Status Attempts::Claim(std::span<const storage::TopicPartition> partitions, Publisher& publisher) {
-  TRAWL_ASSIGN(const auto newest, ReadAll());
+Status Attempts::Claim(std::span<const storage::TopicPartition> partitions, Publisher& publisher,
+                       std::stop_token stop) {
+  TRAWL_ASSIGN(const auto newest, ReadAll(std::move(stop)));
   std::map<storage::TopicPartition, Claimed> claims;
   std::vector<storage::OutgoingRecord> records;
   for (const storage::TopicPartition& at : partitions) {

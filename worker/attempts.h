@@ -51,8 +51,10 @@ class Attempts {
   /// `log` and `clock` outlive it. `group`: whose partitions.
   Attempts(storage::MessageLog& log, std::string group, const Clock& clock);
 
-  /// Reads what became of the earlier owners of `partitions`, and puts our name there.
-  Status Claim(std::span<const storage::TopicPartition> partitions, Publisher& publisher);
+  /// Reads what became of the earlier owners of `partitions`, and puts our name there. Errors also:
+  /// kCancelled.
+  Status Claim(std::span<const storage::TopicPartition> partitions, Publisher& publisher,
+               std::stop_token stop);
   /// We leave these in good order.
   Status Release(std::span<const storage::TopicPartition> partitions, Publisher& publisher);
   /// These are somebody else's already.
@@ -78,7 +80,7 @@ class Attempts {
 
   std::string KeyOf(const storage::TopicPartition& at) const;
   storage::OutgoingRecord RecordOf(const storage::TopicPartition& at, const Attempt& attempt) const;
-  Result<std::map<std::string, Attempt>> ReadAll();
+  Result<std::map<std::string, Attempt>> ReadAll(std::stop_token stop);
   Claimed Inherit(std::optional<Attempt> earlier) const;
 
   storage::MessageLog& log_;

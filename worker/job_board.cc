@@ -14,7 +14,7 @@ constexpr milliseconds kReadInterval{200};  // how soon a pause is heard of
 
 }  // namespace
 
-Status JobBoard::Open() {
+Status JobBoard::Open(std::stop_token stop) {
   std::map<storage::TopicPartition, int64_t> next;
   TRAWL_TRY(storage::ReadToEnd(
       log_, storage::kJobsTopic,
@@ -22,7 +22,7 @@ Status JobBoard::Open() {
         Take(record);
         next[record.at] = record.offset + 1;
       },
-      clock_));
+      std::move(stop), clock_));
   TRAWL_ASSIGN(const int partitions, log_.PartitionCount(storage::kJobsTopic));
   std::vector<storage::TopicOffset> from;
   for (int32_t partition = 0; partition < partitions; ++partition) {

@@ -21,8 +21,8 @@ class JobBoard {
  public:
   JobBoard(storage::MessageLog& log, Clock& clock) : log_(log), clock_(clock) {}
 
-  /// Reads all that has been said until now. Errors: the log's.
-  Status Open();
+  /// Reads all that has been said until now. Errors: the log's; kCancelled.
+  Status Open(std::stop_token stop);
   /// Reads what is new, without waiting. True when a wish may have changed.
   Result<bool> Refresh();
 

@@ -73,7 +73,8 @@ LogLoop::LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipel
 Status LogLoop::Run() {
   TRAWL_ASSIGN(auto producer, options_.log.OpenProducer(options_.transactional_id));
   publisher_ = std::make_unique<Publisher>(std::move(producer));
-  TRAWL_TRY(jobs_.Open());  // before any work: a job may have been cancelled while nobody worked
+  TRAWL_TRY(jobs_.Open(
+      stop_.drain));  // before any work: a job may have been cancelled while nobody worked
   TRAWL_ASSIGN(consumer_, options_.log.Subscribe(options_.settings.group, {topic_}, *this));
 
   Status ended = Loop();
@@ -256,13 +257,15 @@ bool LogLoop::Track(const Batch& batch) {
 }
 
 Status LogLoop::ClaimNew() {
-  if (unclaimed_.empty() || rewind_pending_) return OkStatus();
-  const Status claimed = attempts_.Claim(
-      std::vector<storage::TopicPartition>(unclaimed_.begin(), unclaimed_.end()), *publisher_);
+  if (unclaimed_.empty() || rewind_pending_ || stop_.drain.stop_requested()) return OkStatus();
+  const Status claimed =
+      attempts_.Claim(std::vector<storage::TopicPartition>(unclaimed_.begin(), unclaimed_.end()),
+                      *publisher_, stop_.drain);
   if (claimed.ok()) {
     unclaimed_.clear();
     return OkStatus();
   }
+  if (claimed.code() == Code::kCancelled) return OkStatus();  // nothing of theirs has begun
   if (!IsPassing(claimed.code())) return Annotate(claimed, "claiming partitions of {}", topic_);
   Log(LogLevel::kWarn, "partitions cannot be claimed yet", {{"reason", claimed.message()}});
   clock_.SleepFor(kRetryPause, stop_.abort);

@@ -4,9 +4,9 @@
 A producer, workers and a collector are started at once on a broker of their own; the keys are tiny
 pictures in a local folder, and the model hands its twelve input values out as classes, so what is
 left is listing, messages, decoding a picture of 2 x 2 pixels, transactions and rows. The rate
-counts from the first process's start to the last row. Memory is what the kernel says of each process: the
-peak, and for workers the slope over all keys behind the first tenth. --check fails when a bound of
-BOUNDS does not hold. Standard library only; needs what tests/e2e needs.
+counts from the first process's start to the last row. Memory is what the kernel says: the peak, and
+for workers the slope over all keys behind the first tenth. --check fails when a bound of BOUNDS
+does not hold. Standard library only; needs what tests/e2e needs.
 """
 
 import argparse
@@ -167,6 +167,10 @@ def run(arguments, scratch):
         [(failed,)] = e2e.query(db, "SELECT total(failed) FROM jobs")
         if arguments.status:
             print(e2e.trawl("status", "bench", "--db", db, "--json").stdout)
+            for worker in workers:
+                print(
+                    [f"{at / arguments.keys:.0%}: {size / MIB:.1f}" for at, size in worker.samples]
+                )
     finally:
         for role in roles:
             role.process.kill()

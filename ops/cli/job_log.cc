@@ -51,7 +51,7 @@ Result<JobBooks> OpenJobBooks(const std::string& job_id, const std::string& db,
   JobBooks books;
   TRAWL_ASSIGN(books.log, OpenJobLog(db, settings));
   TRAWL_ASSIGN(books.reader, storage::OpenResultReader(db));
-  TRAWL_ASSIGN(const JobRecord job, producer::FindJob(*books.log, job_id));
+  TRAWL_ASSIGN(const JobRecord job, producer::FindJob(*books.log, job_id, stop));
   producer::AuditOptions options{.log = *books.log,
                                  .reader = *books.reader,
                                  .job = job,

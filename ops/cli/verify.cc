@@ -104,15 +104,15 @@ void PrintSummary(const Audit& audit) {
 }
 
 /// Names every object of which something is wrong.
-Status PrintFindings(storage::MessageLog& log, const Audit& audit, bool json) {
+Status PrintFindings(storage::MessageLog& log, const Audit& audit, bool json,
+                     std::stop_token stop) {
   const Findings findings(json);
-  TRAWL_TRY(producer::ForEachEnqueued(
-      log, audit.job, audit.missing,
-      [&](const WorkBatch& batch, const std::vector<size_t>& objects) {
-        for (const size_t i : objects)
-          findings.Print("missing", {batch.seq, batch.IndexOf(i), batch.objects[i].key});
-        return OkStatus();
-      }));
+  const auto print = [&](const WorkBatch& batch, const std::vector<size_t>& objects) {
+    for (const size_t i : objects)
+      findings.Print("missing", {batch.seq, batch.IndexOf(i), batch.objects[i].key});
+    return OkStatus();
+  };
+  TRAWL_TRY(producer::ForEachEnqueued(log, audit.job, audit.missing, print, std::move(stop)));
   findings.Print("enqueued twice", audit.doubled_work);
   findings.Print("published twice", audit.doubled_results);
   findings.Print("two rows", audit.doubled_rows);
@@ -122,11 +122,10 @@ Status PrintFindings(storage::MessageLog& log, const Audit& audit, bool json) {
 
 Result<bool> VerifyJob(const VerifyArguments& arguments, const Settings& settings,
                        std::stop_token stop) {
-  TRAWL_ASSIGN(const JobBooks books,
-               OpenJobBooks(arguments.job, arguments.db, settings, std::move(stop)));
+  TRAWL_ASSIGN(const JobBooks books, OpenJobBooks(arguments.job, arguments.db, settings, stop));
   const Audit& audit = books.audit;
   arguments.json ? PrintSummaryJson(audit) : PrintSummary(audit);
-  TRAWL_TRY(PrintFindings(*books.log, audit, arguments.json));
+  TRAWL_TRY(PrintFindings(*books.log, audit, arguments.json, std::move(stop)));
   if (audit.agrees()) {
     if (!arguments.json) fmt::print("Each enqueued object has exactly one outcome.\n");
     return true;

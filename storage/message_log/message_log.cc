@@ -3,10 +3,48 @@
 #include <map>
 #include <set>
 
+#include "ops/telemetry/log.h"
+
 namespace trawl::storage {
+namespace {
+
+/// Tells people what a reader waits for behind an open transaction, which may take minutes.
+class OpenTransactionNotice {
+ public:
+  explicit OpenTransactionNotice(const std::string& topic) : topic_(topic) {}
+
+  /// `waiting`: in every partition that is left to read.
+  void Update(bool waiting, size_t partitions, std::chrono::steady_clock::time_point now) {
+    if (!waiting) {
+      if (told_)
+        ops::Log(ops::LogLevel::kInfo, "the open transaction has ended", {{"topic", topic_}});
+      told_ = false;
+    } else if (!waiting_) {
+      since_ = now;
+    } else if (!told_ && now - since_ >= kPatience) {
+      ops::Log(
+          ops::LogLevel::kWarn,
+          "waiting for an open transaction to end; a dead process may have left it, and the broker "
+          "ends it after its transaction.timeout.ms",
+          {{"topic", topic_}, {"partitions", partitions}});
+      told_ = true;
+    }
+    waiting_ = waiting;
+  }
+
+ private:
+  static constexpr std::chrono::seconds kPatience{3};  // most transactions are over in one
+
+  const std::string& topic_;
+  bool waiting_ = false, told_ = false;
+  std::chrono::steady_clock::time_point since_{};  // when it began, if it waits
+};
+
+}  // namespace
 
 Status ReadToEnd(MessageLog& log, const std::string& topic,
-                 const std::function<void(const LogRecord&)>& visit, const Clock& clock) {
+                 const std::function<void(const LogRecord&)>& visit, std::stop_token stop,
+                 const Clock& clock) {
   constexpr std::chrono::seconds kSilence{30};
   constexpr std::chrono::seconds kLongestTransaction{960};  // brokers' limit is 900 s by default
   TRAWL_ASSIGN(const int partitions, log.PartitionCount(topic));
@@ -21,8 +59,11 @@ Status ReadToEnd(MessageLog& log, const std::string& topic,
   TRAWL_ASSIGN(std::unique_ptr<LogConsumer> consumer, log.Assign(from));
 
   std::set<TopicPartition> held_back;
+  OpenTransactionNotice notice(topic);
   auto heard = clock.Now();
   while (!unread.empty()) {
+    if (stop.stop_requested())
+      return Error(Code::kCancelled, "interrupted while reading {}", topic);
     auto polled = consumer->Poll(std::chrono::milliseconds(100));
     // A broker that is out of reach for a moment is waited for, as long as any silence is.
     if (!polled && !IsRetryable(polled.error().code())) {
@@ -40,8 +81,9 @@ Status ReadToEnd(MessageLog& log, const std::string& topic,
         unread.erase(found);
       }
     }
-    const auto patience =
-        polled && held_back.size() == unread.size() ? kLongestTransaction : kSilence;
+    const bool behind_others = held_back.size() == unread.size();
+    notice.Update(!unread.empty() && behind_others, unread.size(), now);
+    const auto patience = polled && behind_others ? kLongestTransaction : kSilence;
     if (polled && (polled->record || polled->end_of)) {
       heard = now;
     } else if (now - heard > patience) {

@@ -13,6 +13,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -181,10 +182,11 @@ class MessageLog {
 /// newest of a key wins). Sees every transaction that was committed before a producer with the same
 /// transactional id was opened: open yours first, then read. Where somebody else's open transaction
 /// hides them, waits for its end, which is the broker's to bring about when its owner has died.
-/// Errors: kNotFound when there is no such topic; kDeadlineExceeded when nothing arrives for 30 s,
-/// or a transaction is open for longer than brokers allow.
+/// Says so in the process's log after a few seconds. Errors: kNotFound when there is no such topic;
+/// kDeadlineExceeded when nothing arrives for 30 s, or a transaction is open for longer than
+/// brokers allow; kCancelled within a second of `stop`.
 Status ReadToEnd(MessageLog& log, const std::string& topic,
-                 const std::function<void(const LogRecord&)>& visit,
+                 const std::function<void(const LogRecord&)>& visit, std::stop_token stop = {},
                  const Clock& clock = SystemClock());
 
 }  // namespace trawl::storage

@@ -160,6 +160,29 @@ class FailpointsTest(e2e.EndToEndTest):
         ]
         self.assertEqual(sorted(enqueued), sorted(self.keys))
 
+    def test_who_waits_behind_an_open_transaction_says_so_and_can_be_stopped(self):
+        job = Job(self.broker, self.db, "left-open")
+        job.settings["TRAWL_TRANSACTION_TIMEOUT_MS"] = "300000"  # and so long it would be open
+        produce = ["producer", self.bucket, "--model", e2e.MODEL, "--job"]
+        died = self.role(job.settings, [*produce, job.job], [("before-commit", 2)])
+        self.assertEqual(died.process.wait(timeout=60), EXIT_CODE, self.tail())
+        waiting = [
+            (["worker", f"--allow-root={e2e.SAMPLE}"], 0),
+            ([*produce, "another"], 130),  # it has not done what it was for
+        ]
+        for arguments, code in waiting:
+            log = self.dir / arguments[0]
+            with open(log, "wb") as self.log:
+                role = self.role(job.settings, arguments)
+                e2e.wait_until(
+                    lambda: b"waiting for an open transaction" in log.read_bytes(), "the notice"
+                )
+                self.assertIn(b"topic=trawl.jobs", log.read_bytes())
+                role.process.terminate()
+                began = time.monotonic()
+                self.assertEqual(role.process.wait(timeout=60), code, log.read_text())
+                self.assertLess(time.monotonic() - began, 25)
+
     def run_round(self, number):
         def deaths(points):
             return [(point, 1 + 7 * number % passes) for point, passes in points.items()]

@@ -305,7 +305,7 @@ class Scenario {
         [this, &problem](Process& self) {
           SimulatedLog log(simulator_, cluster_, self);
           const auto reader = storage::OpenResultReader(database_.string()).value();
-          const JobRecord job = producer::ReadJob(log, kJob, self).value().value();
+          const JobRecord job = producer::ReadJob(log, kJob, {}, self).value().value();
           const auto audit = producer::AuditJob({.log = log,
                                                  .reader = *reader,
                                                  .job = job,
