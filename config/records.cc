@@ -183,6 +183,7 @@ JsonObject ToJson(const ListingCursor& cursor) {
   PutText(object, "last_key", cursor.last_key);
   object["entries"] = cursor.entries;
   PutText(object, "digest", cursor.digest_hex);
+  if (cursor.files > 0) object["files"] = cursor.files;
   return object;
 }
 
@@ -191,6 +192,7 @@ ListingCursor ReadCursor(JsonReader reader) {
   cursor.last_key = reader.Text("last_key");
   cursor.entries = reader.Whole("entries", 0, kMaxCount);
   cursor.digest_hex = reader.Text("digest");
+  if (reader.Has("files")) cursor.files = reader.Whole("files", 0, kMaxCount);
   return cursor;
 }
 

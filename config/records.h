@@ -115,8 +115,9 @@ enum class JobControl { kRun, kPaused, kCancelled };
 /// How far the listing got; committed together with the batches up to it.
 struct ListingCursor {
   std::string last_key;    // listings: go on after this key
-  uint64_t entries = 0;    // manifests: this many entries were read
+  uint64_t entries = 0;    // manifests: this many entries were read; inventories: of the next file
   std::string digest_hex;  // over the entries read, to notice a manifest that changed
+  uint64_t files = 0;      // inventories: this many data files were read to the end
 };
 
 /// One message on trawl.jobs (compacted; message key = job id): the newest one is the truth.

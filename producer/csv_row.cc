@@ -1,6 +1,7 @@
 #include "producer/csv_row.h"
 
 #include <algorithm>
+#include <charconv>
 
 namespace trawl::producer {
 namespace {
@@ -41,6 +42,14 @@ Result<std::vector<std::string>> ParseCsvRow(std::string_view line) {
     if (line.empty()) return cells;
     line.remove_prefix(1);  // the comma
   }
+}
+
+Result<uint64_t> ParseSize(std::string_view cell) {
+  uint64_t size = 0;
+  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), size);
+  if (error != std::errc() || end != cell.data() + cell.size() || size > kMaxObjectBytes)
+    return Error(Code::kInvalidArgument, "'{}' is no size in bytes", cell);
+  return size;
 }
 
 }  // namespace trawl::producer

@@ -27,7 +27,8 @@ class FdStream final : public std::istream {
 
     const int fd_;
     const std::stop_token stop_;
-    std::array<char, 64 << 10> bytes_;
+    // The first is the last one of the read before, so that one byte can always be put back.
+    std::array<char, 1 + (64 << 10)> bytes_;
   };
 
   Buffer buffer_;

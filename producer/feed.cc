@@ -1,5 +1,6 @@
 #include "producer/feed.h"
 
+#include "producer/inventory.h"
 #include "producer/key_set.h"
 #include "producer/manifest.h"
 
@@ -97,13 +98,67 @@ class ManifestFeed final : public Feed {
   KeySet seen_;
 };
 
+/// Reads an inventory. It names each key once, and nothing of it has to be remembered.
+class InventoryFeed final : public Feed {
+ public:
+  InventoryFeed(Inventory inventory, std::unique_ptr<DocumentStore> documents,
+                const ProducerOptions& options, std::stop_token stop)
+      : options_(options),
+        digest_hex_(inventory.digest_hex),
+        reader_(std::move(inventory), std::move(documents), std::move(stop)) {}
+
+  Status SkipTo(const ListingCursor& cursor) {
+    if (!cursor.digest_hex.empty() && cursor.digest_hex != digest_hex_)
+      return Error(Code::kFailedPrecondition,
+                   "the inventory's manifest is not the one that this job was started with");
+    return reader_.GoTo({.files = cursor.files, .rows = cursor.entries});
+  }
+
+  Result<FeedPage> Next(int max_objects) override {
+    FeedPage page;
+    while (page.objects.size() < static_cast<size_t>(max_objects)) {
+      TRAWL_ASSIGN(std::optional<ObjectRef> object, reader_.Next());
+      if (!object) {
+        page.last = true;
+        break;
+      }
+      if (object->key.starts_with(options_.prefix) && options_.filter.Takes(object->key))
+        page.objects.push_back(std::move(*object));
+    }
+    const InventoryReader::Position position = reader_.position();
+    page.cursor = {.last_key = "",
+                   .entries = position.rows,
+                   .digest_hex = digest_hex_,
+                   .files = position.files};
+    return page;
+  }
+
+ private:
+  const ProducerOptions& options_;
+  const std::string digest_hex_;
+  InventoryReader reader_;
+};
+
+Result<std::unique_ptr<Feed>> OpenInventory(Inventory inventory, const ProducerOptions& options,
+                                            const ListingCursor& cursor, std::stop_token stop) {
+  TRAWL_ASSIGN(auto documents, DocumentStore::Open(options.settings));
+  auto feed = std::make_unique<InventoryFeed>(std::move(inventory), std::move(documents), options,
+                                              std::move(stop));
+  TRAWL_TRY(feed->SkipTo(cursor));
+  return feed;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options, const ListingCursor& cursor,
                                        std::stop_token stop) {
   if (options.manifest_path.empty()) return std::make_unique<ListingFeed>(options, cursor);
-  TRAWL_ASSIGN(auto reader, ManifestReader::Open(options.manifest_path, options.spec.source,
-                                                 options.manifest_column, std::move(stop)));
+  TRAWL_ASSIGN(std::optional<Inventory> inventory,
+               ReadInventory(options.manifest_path, options.settings, stop));
+  if (inventory) return OpenInventory(std::move(*inventory), options, cursor, std::move(stop));
+  TRAWL_ASSIGN(auto reader,
+               ManifestReader::Open(options.manifest_path, options.spec.source,
+                                    options.manifest_column, options.settings, std::move(stop)));
   auto feed = std::make_unique<ManifestFeed>(std::move(reader), options.filter);
   TRAWL_TRY(feed->SkipTo(cursor));
   return feed;

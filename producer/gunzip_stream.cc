@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include <algorithm>
+
 namespace trawl::producer {
 namespace {
 
@@ -42,7 +44,10 @@ class GunzipStream::Buffer final : public std::streambuf {
   }
 
   bool Refill() {
-    packed_->read(in_.data(), static_cast<std::streamsize>(in_.size()));
+    // What there is, and not a whole buffer: a pipe may be slow.
+    packed_->peek();
+    const std::streamsize ready = packed_->good() ? packed_->rdbuf()->in_avail() : 0;
+    packed_->read(in_.data(), std::min(ready, static_cast<std::streamsize>(in_.size())));
     inflate_.next_in = reinterpret_cast<Bytef*>(in_.data());
     inflate_.avail_in = static_cast<uInt>(packed_->gcount());
     if (inflate_.avail_in > 0) return true;

@@ -5,7 +5,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -13,15 +12,13 @@
 #include "config/json_reader.h"
 #include "config/suggest.h"
 #include "producer/csv_row.h"
+#include "producer/document.h"
 #include "producer/fd_stream.h"
 
 namespace trawl::producer {
 namespace {
 
-constexpr size_t kMaxLineBytes = 64 << 10;  // S3 keys end at 1 024 bytes, URIs at 8 kB in practice
-constexpr uint64_t kMaxObjectBytes = 1ULL << 53;
 constexpr int kMaxJsonDepth = 16;  // users' own fields may be nested
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool IsAbsoluteUri(std::string_view text) {
   for (const std::string_view scheme : {"s3://", "http://", "https://", "file://"})
@@ -40,55 +37,51 @@ struct ManifestReader::Digest {
   XXH3_state_t* state;
 };
 
-Result<std::unique_ptr<ManifestReader>> ManifestReader::Open(const std::string& path,
+Result<std::unique_ptr<ManifestReader>> ManifestReader::Open(const std::string& location,
                                                              const std::string& source,
                                                              const std::string& column,
+                                                             const Settings& settings,
                                                              std::stop_token stop) {
-  if (path == "-") {
-    auto stream = std::make_unique<FdStream>(STDIN_FILENO, stop);
-    auto reader = std::make_unique<ManifestReader>(*stream, "standard input", source, column, stop);
-    reader->owned_ = std::move(stream);
-    return reader;
+  const auto read = [&](std::unique_ptr<std::istream> stream, std::string name) {
+    return std::make_unique<ManifestReader>(std::move(stream), std::move(name), source, column,
+                                            stop);
+  };
+  if (location == "-")
+    return read(std::make_unique<FdStream>(STDIN_FILENO, stop), "standard input");
+  if (IsRemote(location)) {
+    TRAWL_ASSIGN(const auto documents, DocumentStore::Open(settings));
+    Result<std::vector<std::byte>> bytes = documents->Read(location, std::nullopt, stop);
+    if (!bytes) return Annotate(bytes.error(), "manifest {}", location);
+    return read(std::make_unique<BytesStream>(std::move(*bytes)), location);
   }
   std::error_code error;
-  if (std::filesystem::is_directory(path, error))
-    return Error(Code::kInvalidArgument, "manifest {}: is a folder", path);
-  std::unique_ptr<std::istream> file = std::make_unique<std::ifstream>(path, std::ios::binary);
-  if (!*file) return Error(Code::kNotFound, "manifest {}: no such file, or not readable", path);
-  const GunzipStream* gunzip = nullptr;
-  if (IsGzip(*file)) {
-    auto unpacked = std::make_unique<GunzipStream>(std::move(file));
-    gunzip = unpacked.get();
-    file = std::move(unpacked);
-  }
-  auto reader = std::make_unique<ManifestReader>(*file, path, source, column, stop);
-  reader->owned_ = std::move(file);
-  reader->gunzip_ = gunzip;
-  return reader;
+  if (std::filesystem::is_directory(location, error))
+    return Error(Code::kInvalidArgument, "manifest {}: is a folder", location);
+  auto file = std::make_unique<std::ifstream>(location, std::ios::binary);
+  if (!*file) return Error(Code::kNotFound, "manifest {}: no such file, or not readable", location);
+  return read(std::move(file), location);
 }
 
-ManifestReader::ManifestReader(std::istream& stream, std::string name, std::string source,
-                               std::string column, std::stop_token stop)
-    : stream_(stream),
-      name_(std::move(name)),
+ManifestReader::ManifestReader(std::unique_ptr<std::istream> stream, std::string name,
+                               std::string source, std::string column, std::stop_token stop)
+    : lines_(std::move(stream), std::move(name), std::move(stop)),
       source_(std::move(source)),
       column_(std::move(column)),
-      stop_(std::move(stop)),
       digest_(std::make_unique<Digest>()) {}
 
 ManifestReader::~ManifestReader() = default;
 
 Result<std::optional<ObjectRef>> ManifestReader::Next() {
-  TRAWL_ASSIGN(std::optional<std::string> line, NextLine());
+  TRAWL_ASSIGN(std::optional<std::string> line, lines_.Next());
   if (line && !column_.empty() && !columns_) {
     Result<Columns> columns = ReadHeader(*line);
-    if (!columns) return Annotate(columns.error(), "{}, line {}", name_, line_);
+    if (!columns) return Annotate(columns.error(), "{}, line {}", lines_.name(), lines_.line());
     columns_ = *columns;
-    TRAWL_ASSIGN(line, NextLine());
+    TRAWL_ASSIGN(line, lines_.Next());
   }
   if (!line) return std::nullopt;
   Result<ObjectRef> entry = Parse(*line);
-  if (!entry) return Annotate(entry.error(), "{}, line {}", name_, line_);
+  if (!entry) return Annotate(entry.error(), "{}, line {}", lines_.name(), lines_.line());
   XXH3_128bits_update(digest_->state, line->data(), line->size());
   XXH3_128bits_update(digest_->state, "\n", 1);
   ++entries_;
@@ -98,41 +91,6 @@ Result<std::optional<ObjectRef>> ManifestReader::Next() {
 std::string ManifestReader::DigestHex() const {
   const XXH128_hash_t hash = XXH3_128bits_digest(digest_->state);
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
-}
-
-Result<std::optional<std::string>> ManifestReader::NextLine() {
-  std::string line;
-  while (ReadLine(line)) {
-    // What was read when a stop or damage came may be half a line.
-    if (stop_.stop_requested() || stream_.bad() || !Unpacked().ok()) break;
-    ++line_;
-    if (line_ == 1 && line.starts_with(kByteOrderMark)) line.erase(0, kByteOrderMark.size());
-    if (line.ends_with('\r')) line.pop_back();
-    if (line.size() > kMaxLineBytes)
-      return Error(Code::kInvalidArgument, "{}, line {}: longer than {} bytes", name_, line_,
-                   kMaxLineBytes);
-    if (!line.empty()) return line;
-  }
-  if (stop_.stop_requested()) return Error(Code::kCancelled, "interrupted while reading {}", name_);
-  if (stream_.bad())
-    return Error(Code::kDataLoss, "{}: reading stopped after line {}", name_, line_);
-  if (!Unpacked().ok()) return Annotate(Unpacked(), "{}, after line {}", name_, line_);
-  return std::nullopt;
-}
-
-Status ManifestReader::Unpacked() const {
-  return gunzip_ == nullptr ? OkStatus() : gunzip_->status();
-}
-
-bool ManifestReader::ReadLine(std::string& line) {
-  line.clear();
-  // One byte more, so that a line that is too long can be told from the longest.
-  for (int c = stream_.get(); c != std::istream::traits_type::eof(); c = stream_.get()) {
-    if (c == '\n') return true;
-    line.push_back(static_cast<char>(c));
-    if (line.size() > kMaxLineBytes + 1) return true;
-  }
-  return !line.empty();
 }
 
 Result<ObjectRef> ManifestReader::Parse(const std::string& line) {
@@ -165,12 +123,7 @@ Result<ObjectRef> ManifestReader::FromCsv(const std::string& line) const {
     return Error(Code::kInvalidArgument, "nothing in column '{}'", column_);
   ObjectRef object = FromText(std::move(cells[columns_->key]));
   if (columns_->size && !cells[*columns_->size].empty()) {
-    const std::string& text = cells[*columns_->size];
-    uint64_t size = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
-    if (error != std::errc() || end != text.data() + text.size() || size > kMaxObjectBytes)
-      return Error(Code::kInvalidArgument, "'{}' is no size in bytes", text);
-    object.size_bytes = size;
+    TRAWL_ASSIGN(object.size_bytes, ParseSize(cells[*columns_->size]));
   }
   if (columns_->etag) object.etag = std::move(cells[*columns_->etag]);
   return object;
@@ -187,7 +140,8 @@ ObjectRef ManifestReader::FromText(std::string text) const {
 }
 
 Result<ObjectRef> ManifestReader::FromJson(std::string_view line) const {
-  TRAWL_ASSIGN(const nlohmann::json parsed, ParseJsonObject(line, kMaxLineBytes, kMaxJsonDepth));
+  TRAWL_ASSIGN(const nlohmann::json parsed,
+               ParseJsonObject(line, LineReader::kMaxLineBytes, kMaxJsonDepth));
   Status status;
   JsonReader reader(parsed, status);
   const char* name = reader.Has("uri") ? "uri" : "key";

@@ -98,7 +98,7 @@ class Enqueuer {
       TRAWL_TRY(CheckNotCancelled(next));
       // A command may have come in between, which leaves the listing where it was.
       if (next.state != before.state || next.batches != before.batches ||
-          next.cursor.entries != before.cursor.entries)
+          next.cursor.entries != before.cursor.entries || next.cursor.files != before.cursor.files)
         return Error(Code::kFailedPrecondition, "another producer of this job took over");
       if (!ledger_->exists()) StartJob(next);
       AddBatches(page, next, out);

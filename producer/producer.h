@@ -22,8 +22,8 @@ struct ProducerOptions {
   storage::ObjectStore& objects;
   std::string job_id;
   JobSpec spec;                      // spec.source: normalised by ResolveSource
-  std::string prefix;                // listings only
-  std::string manifest_path;         // empty: list the source; "-": stdin
+  std::string prefix;                // listings and inventories only
+  std::string manifest_path;         // empty: list the source; "-": stdin; s3://…
   std::string manifest_column = "";  // CSV: where the keys are
   KeyFilter filter = {};
   std::function<void(const JobRecord&)> on_progress;  // after each page; may be empty
@@ -40,6 +40,11 @@ struct ResolvedSource {
 /// the current folder.
 /// Errors: kInvalidArgument, kNotFound (no such folder).
 Result<ResolvedSource> ResolveSource(const std::string& source, bool has_manifest);
+
+/// As ResolveSource. `manifest` may be empty; when it is an inventory, `source` may be empty, or
+/// select a prefix of the inventory's bucket. Errors: those of ReadInventory, too.
+Result<ResolvedSource> ResolveInput(const std::string& source, const std::string& manifest,
+                                    const Settings& settings, std::stop_token stop);
 
 /// JobRecord::input of a job: "prefix <prefix>", or "manifest <path>" when there is one, and what
 /// is taken of it.

@@ -1,6 +1,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "producer/inventory.h"
 #include "producer/producer.h"
 
 namespace trawl::producer {
@@ -57,9 +58,24 @@ Result<ResolvedSource> ResolveSource(const std::string& source, bool has_manifes
   return ResolveFolder(source);
 }
 
+Result<ResolvedSource> ResolveInput(const std::string& source, const std::string& manifest,
+                                    const Settings& settings, std::stop_token stop) {
+  TRAWL_ASSIGN(const std::optional<Inventory> inventory,
+               ReadInventory(manifest, settings, std::move(stop)));
+  if (!inventory) return ResolveSource(source, !manifest.empty());
+  const std::string bucket = "s3://" + inventory->bucket + "/";
+  TRAWL_ASSIGN(ResolvedSource resolved,
+               ResolveSource(source.empty() ? bucket : source, /*has_manifest=*/false));
+  if (resolved.source != bucket)
+    return Error(Code::kInvalidArgument, "inventory {}: lists {}, the source is {}", manifest,
+                 bucket, source);
+  return resolved;
+}
+
 std::string InputName(const std::string& prefix, const std::string& manifest_path,
                       const std::string& manifest_column, const KeyFilter& filter) {
   std::string name = manifest_path.empty() ? "prefix " + prefix : "manifest " + manifest_path;
+  if (!manifest_path.empty() && !prefix.empty()) name += " prefix " + prefix;
   if (!manifest_column.empty()) name += " column " + manifest_column;
   if (!filter.empty()) name += " " + filter.Text();
   return name;

@@ -102,8 +102,8 @@ void AddJobOptions(CLI::App& command, JobArguments& job) {
   command.add_option("SOURCE", job.source,
                      "A folder, s3://bucket/prefix, or an http(s):// base (with --manifest)");
   command.add_option("--manifest", job.manifest,
-                     "File of keys or URIs, one a line: plain, JSONL or CSV, packed by gzip or "
-                     "not; - is standard input");
+                     "Keys or URIs, one a line: plain, JSONL or CSV, packed by gzip or not; or an "
+                     "S3 Inventory's manifest.json. A file, s3://…, or - for standard input");
   command.add_option("--manifest-column", job.manifest_column,
                      "The manifest is CSV with a header; its keys or URIs are in this column");
   const auto add_patterns = [&command](const char* name, std::vector<std::string>& patterns,

@@ -44,7 +44,7 @@ int Ended(const Status& status, const SignalStops& signals) {
 
 Result<producer::ProducerReport> ProduceJob(const ProducerArguments& arguments,
                                             const Settings& settings, StopSignals stop) {
-  TRAWL_ASSIGN(const PreparedJob prepared, PrepareJob(arguments.job, settings));
+  TRAWL_ASSIGN(const PreparedJob prepared, PrepareJob(arguments.job, settings, stop.drain));
   TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
   TRAWL_ASSIGN(const auto objects, storage::OpenObjectStore(settings));
   TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));

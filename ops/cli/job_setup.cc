@@ -6,9 +6,11 @@
 
 namespace trawl::ops {
 
-Result<PreparedJob> PrepareJob(const JobArguments& arguments, const Settings& settings) {
-  TRAWL_ASSIGN(producer::ResolvedSource source,
-               producer::ResolveSource(arguments.source, !arguments.manifest.empty()));
+Result<PreparedJob> PrepareJob(const JobArguments& arguments, const Settings& settings,
+                               std::stop_token stop) {
+  TRAWL_ASSIGN(
+      producer::ResolvedSource source,
+      producer::ResolveInput(arguments.source, arguments.manifest, settings, std::move(stop)));
   TRAWL_ASSIGN(const engine::ModelPackage package, engine::OpenModelPackage(arguments.model));
   if (const auto model = engine::Model::Load(package); !model)
     return Annotate(model.error(), "loading model {}", arguments.model);

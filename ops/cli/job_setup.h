@@ -1,6 +1,8 @@
 #pragma once
 // From a command line to a job: shared by `trawl run` and `trawl producer`.
 
+#include <stop_token>
+
 #include "config/records.h"
 #include "config/settings.h"
 #include "ops/cli/arguments.h"
@@ -15,6 +17,7 @@ struct PreparedJob {
 
 /// Resolves the source, opens the model package and loads the model once, so that a model that
 /// cannot run is an error here and not a failure row for every object.
-Result<PreparedJob> PrepareJob(const JobArguments& arguments, const Settings& settings);
+Result<PreparedJob> PrepareJob(const JobArguments& arguments, const Settings& settings,
+                               std::stop_token stop);
 
 }  // namespace trawl::ops

@@ -253,7 +253,7 @@ int Run(const RunArguments& arguments, Settings settings, SignalStops& signals) 
   settings.work_partitions = std::min(settings.work_partitions, kRunWorkPartitions);
 
   const auto started = SystemClock().Now();
-  const auto prepared = PrepareJob(arguments.job, settings);
+  const auto prepared = PrepareJob(arguments.job, settings, signals.stops().drain);
   if (!prepared) return Fail(prepared.error());
   auto workshop = OpenWorkshop(arguments, settings);
   if (!workshop) return Fail(workshop.error());

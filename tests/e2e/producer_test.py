@@ -7,6 +7,8 @@ TRAWL_TEST_NODES=3 runs it on a cluster.
 
 import collections
 import contextlib
+import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -15,6 +17,7 @@ import subprocess
 import threading
 import time
 import unittest
+import urllib.parse
 
 import trawl_e2e as e2e
 
@@ -162,20 +165,48 @@ class ProducerTest(e2e.EndToEndTest):
         self.assertEqual(len({(batch, i) for batch, i, _ in objects}), len(keys), "identities")
         self.assertEqual(self.enqueued(), len(keys), "the job's own account")
 
-    def test_kill_9_while_it_lists(self):
-        seed = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
-        print("seed", seed)
-        moments = random.Random(seed)
+    def write_inventory(self, keys):
+        """An S3 Inventory of these keys in eight data files, laid out as S3 does."""
+        (self.dir / "data").mkdir()
+        (self.dir / "2026-01-01T00-00Z").mkdir()
+        files = []
+        size = -(-len(keys) // 8)
+        for i in range(0, len(keys), size):
+            rows = [f'"images","{urllib.parse.quote(key, "")}"\n' for key in keys[i : i + size]]
+            packed = gzip.compress("".join(rows).encode(), 1)
+            name = f"data/{i}.csv.gz"
+            (self.dir / name).write_bytes(packed)
+            md5 = hashlib.md5(packed).hexdigest()
+            files.append({"key": name, "size": len(packed), "MD5checksum": md5})
+        manifest = self.dir / "2026-01-01T00-00Z" / "manifest.json"
+        schema = {"sourceBucket": "images", "fileFormat": "CSV", "fileSchema": "Bucket, Key"}
+        manifest.write_text(json.dumps(schema | {"files": files}))
+        return manifest
+
+    def test_kill_9_while_it_reads_a_manifest(self):
         keys = [f"prefix {i % 13}/{i:07}.jpg" for i in range(KEYS)]
         manifest = self.dir / "keys.txt"
         manifest.write_text("".join(f"{key}\n" for key in keys))
+        self.kill_and_run_again(keys, self.arguments(manifest))
+
+    def test_kill_9_while_it_reads_an_inventory(self):
+        keys = [f"prefix {i % 13}/ü+{i:07}.jpg" for i in range(KEYS)]
+        manifest = self.write_inventory(keys)
+        self.kill_and_run_again(
+            keys, ("producer", "--manifest", manifest, "--model", e2e.MODEL, "--job", self.job)
+        )
+
+    def kill_and_run_again(self, keys, arguments):
+        seed = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
+        print("seed", seed)
+        moments = random.Random(seed)
         self.make_topics()
         progress = Progress(self.broker, self.job)
         self.addCleanup(progress.close)
         for kill in range(KILLS):
             # Somewhere in the next stretch, between two pages or in the midst of one.
             target = progress.objects + moments.randint(1, int(0.8 * KEYS / KILLS))
-            process = e2e.start(*self.arguments(manifest), env=self.env)
+            process = e2e.start(*arguments, env=self.env)
             self.addCleanup(process.wait)
             self.addCleanup(process.kill)
             e2e.wait_until(
@@ -187,7 +218,7 @@ class ProducerTest(e2e.EndToEndTest):
             process.kill()
             process.wait()
         self.assertLess(self.enqueued(), KEYS, "killed too late")
-        code, stderr, max_rss_bytes = self.measure(*self.arguments(manifest))
+        code, stderr, max_rss_bytes = self.measure(*arguments)
         self.assertEqual(code, 0, stderr)
         self.assertRegex(stderr, rf"went on behind \d+ objects; \d+ more enqueued, {KEYS} in")
         self.assert_each_key_enqueued_once(keys)

@@ -175,6 +175,8 @@ TEST(Records, AJobSurvivesARoundTrip) {
   EXPECT_EQ(Encode(job), Encode(Job()));
   JobRecord fresh;
   fresh.job_id = "new";
+  fresh.cursor.files = 3;
+  EXPECT_EQ(DecodeJobRecord(Encode(fresh)).value().cursor.files, 3u);
   EXPECT_EQ(DecodeJobRecord(Encode(fresh)).value().state, JobState::kListing);
 }
 

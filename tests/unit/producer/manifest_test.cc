@@ -4,14 +4,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <filesystem>
 #include <fstream>
 #include <random>
 #include <sstream>
 
-#include "config/check.h"
+#include "tests/support/gzip.h"
 #include "tests/support/temp_dir.h"
 
 namespace trawl::producer {
@@ -44,36 +43,19 @@ ReadManifest ReadAll(ManifestReader& reader) {
 }
 
 ReadManifest Read(const std::string& text, const std::string& source = "file:///data/") {
-  std::istringstream stream(text);
-  ManifestReader reader(stream, "keys.txt", source);
+  ManifestReader reader(std::make_unique<std::istringstream>(text), "keys.txt", source);
   return ReadAll(reader);
 }
 
 ReadManifest ReadCsv(const std::string& text) {
-  std::istringstream stream(text);
-  ManifestReader reader(stream, "keys.csv", "s3://bucket/", "url");
+  ManifestReader reader(std::make_unique<std::istringstream>(text), "keys.csv", "s3://bucket/",
+                        "url");
   return ReadAll(reader);
 }
 
 ReadManifest ReadFile(const std::filesystem::path& path) {
   auto reader = ManifestReader::Open(path, "file:///data/", "").value();
   return ReadAll(*reader);
-}
-
-/// `text` as gzip packs it.
-std::string Packed(const std::string& text) {
-  z_stream deflater{};
-  CHECK(deflateInit2(&deflater, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-  std::string packed(deflateBound(&deflater, text.size()) + 64, '\0');
-  std::string input = text;
-  deflater.next_in = reinterpret_cast<Bytef*>(input.data());
-  deflater.avail_in = static_cast<uInt>(input.size());
-  deflater.next_out = reinterpret_cast<Bytef*>(packed.data());
-  deflater.avail_out = static_cast<uInt>(packed.size());
-  CHECK(deflate(&deflater, Z_FINISH) == Z_STREAM_END);
-  packed.resize(deflater.total_out);
-  deflateEnd(&deflater);
-  return packed;
 }
 
 TEST(Manifest, TakesPlainLinesAsTheyStand) {
@@ -109,9 +91,10 @@ TEST(Manifest, LineEndsBlankLinesAndAByteOrderMarkDoNotMatter) {
 }
 
 TEST(Manifest, ReadsJsonLinesWithSizeAndEtag) {
-  std::istringstream stream(
-      "{\"uri\": \"s3://b/k\", \"size\": 12, \"etag\": \"abc\", \"id\": 7}\n{\"key\": \"x\"}\n");
-  ManifestReader reader(stream, "keys.jsonl", "s3://bucket/");
+  ManifestReader reader(
+      std::make_unique<std::istringstream>("{\"uri\": \"s3://b/k\", \"size\": 12, \"etag\": "
+                                           "\"abc\", \"id\": 7}\n{\"key\": \"x\"}\n"),
+      "keys.jsonl", "s3://bucket/");
   const ObjectRef first = **reader.Next();
   EXPECT_EQ(first.key, "s3://b/k");
   EXPECT_EQ(first.uri, "s3://b/k");
@@ -141,8 +124,9 @@ TEST(Manifest, AMissingFileIsNotFound) {
 }
 
 TEST(Manifest, ACsvFilesNamedColumnHoldsTheKeys) {
-  std::istringstream stream("id,url,size,etag\r\n1,a.jpg,17,ab\r\n2,\"b, \"\"c\"\".jpg\",,\r\n");
-  ManifestReader reader(stream, "keys.csv", "s3://bucket/", "url");
+  ManifestReader reader(std::make_unique<std::istringstream>(
+                            "id,url,size,etag\r\n1,a.jpg,17,ab\r\n2,\"b, \"\"c\"\".jpg\",,\r\n"),
+                        "keys.csv", "s3://bucket/", "url");
   const auto first = reader.Next().value();
   ASSERT_TRUE(first);
   EXPECT_EQ(first->key, "a.jpg");
@@ -176,15 +160,17 @@ TEST(Manifest, PackedByGzipItIsTheSame) {
   };
   const ReadManifest plain = ReadFile(write(text));
   ASSERT_EQ(plain.keys.size(), 20'000U);
-  EXPECT_EQ(ReadFile(write(Packed(text))).digest, plain.digest);
+  EXPECT_EQ(ReadFile(write(trawl::testing::Packed(text))).digest, plain.digest);
   // Two members, one behind the other, are one file.
-  EXPECT_EQ(ReadFile(write(Packed(text.substr(0, 5'000)) + Packed(text.substr(5'000)))).digest,
+  EXPECT_EQ(ReadFile(write(trawl::testing::Packed(text.substr(0, 5'000)) +
+                           trawl::testing::Packed(text.substr(5'000))))
+                .digest,
             plain.digest);
 }
 
 TEST(Manifest, DamagedGzipDataIsAnErrorAndNoEnd) {
   const trawl::testing::TempDir folder("manifest");
-  const std::string packed = Packed(std::string(5'000, 'k') + "\nlast\n");
+  const std::string packed = trawl::testing::Packed(std::string(5'000, 'k') + "\nlast\n");
   const auto error_of = [&](const std::string& bytes) {
     std::ofstream(folder / "keys.gz", std::ios::binary) << bytes;
     return ReadFile(folder / "keys.gz").error;
@@ -204,7 +190,8 @@ TEST(Manifest, DamagedGzipDataIsAnErrorAndNoEnd) {
 
 TEST(Manifest, ALineWithoutEndTakesNoMoreMemoryThanTheLongest) {
   const trawl::testing::TempDir folder("manifest");
-  std::ofstream(folder / "keys.gz", std::ios::binary) << Packed(std::string(64 << 20, 'k'));
+  std::ofstream(folder / "keys.gz", std::ios::binary)
+      << trawl::testing::Packed(std::string(64 << 20, 'k'));
   EXPECT_THAT(ReadFile(folder / "keys.gz").error, HasSubstr("longer than 65536 bytes"));
 }
 
