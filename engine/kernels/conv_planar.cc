@@ -18,28 +18,18 @@ using simd::kBlock;
 
 /// Beyond, blocks waste less than the copies cost.
 constexpr int64_t kMaxChannels = 4;
-/// Floats of a strip: a fraction of any second-level cache, and many rows for each panel of weights
-/// that passes through the first.
-constexpr int64_t kStripFloats = 32 << 10;
+/// Floats of a strip: half of a first-level cache, since every tap reads it anew.
+constexpr int64_t kStripFloats = 6 << 10;
 constexpr double kMaxRowBytes = 32 << 20;
-
-/// Strides of nearly every network are written out, so that the compiler has shuffles for them.
-void CopyStrided(const float* from, int64_t stride, int64_t count, float* to) {
-  if (stride == 1) {
-    std::copy_n(from, count, to);
-  } else if (stride == 2) {
-    for (int64_t i = 0; i < count; ++i) to[i] = from[i * 2];
-  } else {
-    for (int64_t i = 0; i < count; ++i) to[i] = from[i * stride];
-  }
-}
 
 /// [channels][rows][remainders][columns].
 struct PlanarStrip {
-  explicit PlanarStrip(const ConvNode& conv) : w(conv.window), channels(conv.inputs) {
+  PlanarStrip(const ConvNode& conv, const simd::Microkernels& microkernels)
+      : w(conv.window), channels(conv.inputs), every_second(microkernels.narrow_conv.every_second) {
     const int64_t reach = (w.kernel[2] - 1) * w.dilation[2];
     remainders = std::min(w.stride[2], reach + 1);
     columns = w.output[2] + reach / w.stride[2];
+    for (int64_t i = 0; i < remainders; ++i) spans.push_back(SpanOf(i));
     // (rows - 1) · stride more input rows for `rows` rows of the output than for one.
     const int64_t fixed = (w.kernel[1] - 1) * w.dilation[1] + 1;
     const int64_t affordable = kStripFloats / (channels * row_floats()) - fixed;
@@ -55,6 +45,22 @@ struct PlanarStrip {
         }
       }
     }
+  }
+
+  /// The columns of a remainder that are not padding.
+  struct Span {
+    int64_t begin, end;
+    int64_t from;  // the input column that the first of them sees
+  };
+
+  Span SpanOf(int64_t remainder) const {
+    const int64_t stride = w.stride[2], start = remainder - w.pad_begin[2];
+    const int64_t room = w.input[2] - start;
+    const int64_t begin =
+        std::clamp<int64_t>(start >= 0 ? 0 : (-start + stride - 1) / stride, 0, columns);
+    const int64_t end =
+        std::clamp<int64_t>(room <= 0 ? 0 : (room + stride - 1) / stride, begin, columns);
+    return {begin, end, start + begin * stride};
   }
 
   int64_t row_floats() const { return remainders * columns; }
@@ -75,23 +81,32 @@ struct PlanarStrip {
   }
 
   void FillRow(const float* row, float* to) const {
+    for (const Span& span : spans) {
+      std::fill_n(to, span.begin, 0.0f);
+      Gather(row + span.from, span.end - span.begin, to + span.begin);
+      std::fill_n(to + span.end, columns - span.end, 0.0f);
+      to += columns;
+    }
+  }
+
+  /// Every stride-th number.
+  void Gather(const float* from, int64_t count, float* to) const {
     const int64_t stride = w.stride[2];
-    for (int64_t remainder = 0; remainder < remainders; ++remainder, to += columns) {
-      const int64_t start = remainder - w.pad_begin[2], room = w.input[2] - start;
-      const int64_t begin =
-          std::clamp<int64_t>(start >= 0 ? 0 : (-start + stride - 1) / stride, 0, columns);
-      const int64_t end =
-          std::clamp<int64_t>(room <= 0 ? 0 : (room + stride - 1) / stride, begin, columns);
-      std::fill_n(to, begin, 0.0f);
-      CopyStrided(row + start + begin * stride, stride, end - begin, to + begin);
-      std::fill_n(to + end, columns - end, 0.0f);
+    if (stride == 1) {
+      std::copy_n(from, count, to);
+    } else if (stride == 2) {
+      every_second(from, count, to);
+    } else {
+      for (int64_t i = 0; i < count; ++i) to[i] = from[i * stride];
     }
   }
 
   Window w;
   int64_t channels;
+  void (*every_second)(const float* x, ptrdiff_t count, float* y);
   int64_t rows = 1;  // of the output
   int64_t remainders = 1, columns = 1, input_rows = 1;
+  std::vector<Span> spans;      // of the remainders
   std::vector<ptrdiff_t> taps;  // channel by channel
 };
 
@@ -100,10 +115,11 @@ class PlanarConv final : public Kernel {
   PlanarConv(ConvNode conv, const simd::Microkernels& microkernels)
       : conv_(std::move(conv)),
         microkernels_(microkernels),
-        strip_(conv_),
+        strip_(conv_, microkernels),
         panels_(SplitIntoPanels(BlockCount(conv_.outputs), microkernels.conv.max_blocks)),
+        narrow_(conv_.outputs <= simd::kNarrow),
         weights_(static_cast<size_t>(BlockCount(conv_.outputs) * kBlock * Depth())) {
-    Pack();
+    narrow_ ? PackNarrow() : Pack();
     conv_.weights = {};
   }
 
@@ -111,7 +127,7 @@ class PlanarConv final : public Kernel {
   bool PacksInput(size_t i) const override { return ConvNode::Packs(i); }
   size_t PackedBytes() const override { return weights_.bytes(); }
   size_t ScratchBytes(int64_t, int threads) const override {
-    return static_cast<size_t>(threads * strip_.floats()) * sizeof(float);
+    return static_cast<size_t>(threads * StripFloats()) * sizeof(float);
   }
 
   Status Run(const KernelCall& call) const override {
@@ -119,7 +135,7 @@ class PlanarConv final : public Kernel {
     const int64_t chunks = (rows + strip_.rows - 1) / strip_.rows;
     call.team->ForEach(call.inputs[0].shape[0] * chunks, [&](int64_t task, int member) {
       const int64_t image = task / chunks, first = task % chunks * strip_.rows;
-      float* strip = reinterpret_cast<float*>(call.scratch) + member * strip_.floats();
+      float* strip = reinterpret_cast<float*>(call.scratch) + member * StripFloats();
       const float* x = reinterpret_cast<const float*>(call.inputs[0].bytes);
       strip_.Fill(x + image * conv_.inputs * conv_.window.InputSize(), first, strip);
       RunChunk(call, image, first, std::min(rows, first + strip_.rows), strip);
@@ -129,6 +145,8 @@ class PlanarConv final : public Kernel {
 
  private:
   int64_t Depth() const { return conv_.inputs * conv_.taps(); }
+  /// With what narrow tiles read behind the last pixel.
+  int64_t StripFloats() const { return strip_.floats() + microkernels_.narrow_conv.pixels - 1; }
 
   /// [panels][depth][panel].
   void Pack() {
@@ -142,6 +160,19 @@ class PlanarConv final : public Kernel {
         }
       }
       first += blocks * kBlock;
+    }
+  }
+
+  /// [depth][kNarrow][pixels], each weight as often as pixels share a register.
+  void PackNarrow() {
+    const auto from = conv_.weights.data<float>();
+    float* to = weights_.data();
+    const int pixels = microkernels_.narrow_conv.pixels;
+    for (int64_t d = 0; d < Depth(); ++d) {
+      for (int64_t k = 0; k < simd::kNarrow; ++k, to += pixels) {
+        std::fill_n(to, pixels,
+                    k < conv_.outputs ? from[static_cast<size_t>(k * Depth() + d)] : 0.0f);
+      }
     }
   }
 
@@ -170,7 +201,7 @@ class PlanarConv final : public Kernel {
           epilogue.residual = reinterpret_cast<const float*>(residual.bytes) +
                               image * residual.image_stride + offset;
         }
-        microkernels_.conv.planar(run, epilogue);
+        (narrow_ ? microkernels_.narrow_conv.run : microkernels_.conv.planar)(run, epilogue);
         for (int b = 0; b < blocks; ++b) {
           conv_.FinishPixels(microkernels_, run.y + b * plane, run.pixels);
         }
@@ -184,6 +215,7 @@ class PlanarConv final : public Kernel {
   const simd::Microkernels& microkernels_;
   PlanarStrip strip_;
   std::vector<int> panels_;  // blocks of each
+  bool narrow_;              // simd::NarrowConvMicrokernels serve it
   WeightBuffer weights_;
 };
 

@@ -12,6 +12,7 @@ const Microkernels& MicrokernelsFor(Isa isa) {
                                          .conv = portable::kConv,
                                          .elementwise = portable::kElementwise,
                                          .gemm = portable::kGemm,
+                                         .narrow_conv = portable::kNarrowConv,
                                          .window = portable::kWindow,
                                          .winograd = portable::kWinograd,
                                          .winograd_stride2 = portable::kWinogradStride2};
@@ -20,19 +21,20 @@ const Microkernels& MicrokernelsFor(Isa isa) {
                                      .conv = avx2::kConv,
                                      .elementwise = avx2::kElementwise,
                                      .gemm = avx2::kGemm,
+                                     .narrow_conv = avx2::kNarrowConv,
                                      .window = avx2::kWindow,
                                      .winograd = avx2::kWinograd,
                                      .winograd_stride2 = avx2::kWinogradStride2};
-  static const Microkernels kAvx512 = {.isa = Isa::kAvx512,
-                                       .conv = avx512::kConv,
-                                       .elementwise = avx512::kElementwise,
-                                       .gemm = avx512::kGemm,
-                                       .window = avx512::kWindow,
-                                       .winograd = avx512::kWinograd,
-                                       .winograd_stride2 = avx512::kWinogradStride2,
-                                       .int8 = __builtin_cpu_supports("avx512vnni")
-                                                   ? &avx512vnni::kInt8
-                                                   : nullptr};
+  static const Microkernels kAvx512 = {
+      .isa = Isa::kAvx512,
+      .conv = avx512::kConv,
+      .elementwise = avx512::kElementwise,
+      .gemm = avx512::kGemm,
+      .narrow_conv = avx512::kNarrowConv,
+      .window = avx512::kWindow,
+      .winograd = avx512::kWinograd,
+      .winograd_stride2 = avx512::kWinogradStride2,
+      .int8 = __builtin_cpu_supports("avx512vnni") ? &avx512vnni::kInt8 : nullptr};
   CHECK(std::ranges::find(SupportedIsas(), isa) != SupportedIsas().end());
   if (isa == Isa::kAvx512) return kAvx512;
   if (isa == Isa::kAvx2) return kAvx2;

@@ -5,6 +5,7 @@
 
 #include "engine/simd/block.h"
 #include "engine/simd/conv.h"
+#include "engine/simd/conv_narrow.h"
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
 #include "engine/simd/int8.h"
@@ -19,6 +20,7 @@ struct Microkernels {
   ConvMicrokernels conv;
   ElementwiseMicrokernels elementwise;
   GemmMicrokernels gemm;
+  NarrowConvMicrokernels narrow_conv;
   WindowMicrokernels window;
   WinogradMicrokernels winograd;
   WinogradMicrokernels winograd_stride2;

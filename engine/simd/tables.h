@@ -2,6 +2,7 @@
 // The microkernels' tables, one set per instruction set; engine/simd/microkernels.cc chooses.
 
 #include "engine/simd/conv.h"
+#include "engine/simd/conv_narrow.h"
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
 #include "engine/simd/int8.h"
@@ -12,6 +13,7 @@
 #define TRAWL_DECLARE_TABLES(isa)        \
   namespace isa {                        \
   extern const ConvMicrokernels kConv; \
+  extern const NarrowConvMicrokernels kNarrowConv; \
   extern const ElementwiseMicrokernels kElementwise; \
   extern const GemmMicrokernels kGemm;   \
   extern const WindowMicrokernels kWindow; \

@@ -157,14 +157,22 @@ TEST_P(PlanarConv, AgreesWithTheReference) { ExpectConvolves(GetParam(), "f32_co
 
 INSTANTIATE_TEST_SUITE_P(
     OddShapes, PlanarConv,
-    ::testing::Values(ConvCase{3, 64, 31, 31, 7, 7, 2, 1, 3, 3},
-                      ConvCase{3, 17, 17, 31, 3, 3, 1, 1, 1, 1}, ConvCase{1, 8, 28, 28, 5, 5},
-                      ConvCase{4, 33, 31, 17, 3, 3, 2, 1, 0, 1},
-                      ConvCase{3, 96, 67, 67, 11, 11, 4, 1, 2, 2},
-                      ConvCase{2, 48, 17, 17, 3, 3, 1, 2, 2, 2},
-                      ConvCase{3, 16, 17, 17, 2, 3, 5, 3, 4, 2}, ConvCase{3, 31, 1, 1, 1, 1},
-                      ConvCase{3, 5, 3, 17, 1, 1, 3}, ConvCase{1, 3, 3, 3, 3, 3, 1, 1, 5, 5},
-                      ConvCase{3, 16, 200, 131, 3, 3, 1, 1, 1, 1}));
+    ::testing::Values(
+        ConvCase{3, 64, 31, 31, 7, 7, 2, 1, 3, 3}, ConvCase{3, 17, 17, 31, 3, 3, 1, 1, 1, 1},
+        ConvCase{1, 8, 28, 28, 5, 5}, ConvCase{4, 33, 31, 17, 3, 3, 2, 1, 0, 1},
+        ConvCase{3, 96, 67, 67, 11, 11, 4, 1, 2, 2}, ConvCase{2, 48, 17, 17, 3, 3, 1, 2, 2, 2},
+        ConvCase{3, 16, 17, 17, 2, 3, 5, 3, 4, 2}, ConvCase{3, 31, 1, 1, 1, 1},
+        ConvCase{3, 5, 3, 17, 1, 1, 3}, ConvCase{1, 3, 3, 3, 3, 3, 1, 1, 5, 5},
+        ConvCase{3, 16, 200, 131, 3, 3, 1, 1, 1, 1}, ConvCase{3, 16, 9, 201, 3, 3, 2, 1, 1, 0}));
+
+// Eight channels and less share registers with a neighbouring pixel, where registers are wide.
+INSTANTIATE_TEST_SUITE_P(Narrow, PlanarConv,
+                         ::testing::Values(ConvCase{3, 8, 128, 128, 3, 3, 2, 1, 0, 1},
+                                           ConvCase{1, 8, 28, 28, 5, 5, 1, 1, 2, 2},
+                                           ConvCase{3, 7, 5, 59, 3, 3, 1, 1, 1, 1},
+                                           ConvCase{4, 1, 1, 1, 3, 3, 1, 1, 1, 1},
+                                           ConvCase{2, 5, 17, 31, 2, 3, 3, 2, 1, 0},
+                                           ConvCase{3, 8, 3, 17, 1, 1, 2, 1, 0, 0, 1, 3}));
 
 }  // namespace
 }  // namespace trawl::engine
