@@ -31,6 +31,7 @@ const Registry& Kernels() {
                              ElementwiseKernels(),
                              ReorderKernels(),
                              DirectConvKernels(),
+                             StackedConvKernels(),
                              PlanarConvKernels(),
                              WinogradConvKernels(),
                              BlockedDepthwiseKernels(),

@@ -29,6 +29,7 @@ std::span<const KernelDef> ElementwiseKernels();
 // Fast ones on blocked values.
 std::span<const KernelDef> ReorderKernels();
 std::span<const KernelDef> DirectConvKernels();
+std::span<const KernelDef> StackedConvKernels();
 std::span<const KernelDef> PlanarConvKernels();
 std::span<const KernelDef> WinogradConvKernels();
 std::span<const KernelDef> BlockedDepthwiseKernels();

@@ -77,7 +77,7 @@ TEST_P(DirectConv, AgreesWithTheReference) { ExpectConvolves(GetParam(), "f32_co
 
 INSTANTIATE_TEST_SUITE_P(
     Pointwise, DirectConv,
-    ::testing::Values(ConvCase{17, 31, 17, 31, 1, 1}, ConvCase{16, 16, 1, 1, 1, 1},
+    ::testing::Values(ConvCase{17, 31, 17, 31, 1, 1}, ConvCase{16, 16, 2, 5, 1, 1},
                       ConvCase{5, 1, 3, 3, 1, 1}, ConvCase{31, 48, 7, 7, 1, 1},
                       ConvCase{64, 80, 14, 14, 1, 1}, ConvCase{17, 33, 17, 31, 1, 1, 2},
                       ConvCase{16, 17, 3, 17, 1, 1, 3}, ConvCase{33, 5, 5, 5, 1, 1, 1, 1, 1, 1},
@@ -101,6 +101,30 @@ INSTANTIATE_TEST_SUITE_P(Groups, DirectConv,
                                            ConvCase{6, 9, 17, 17, 3, 3, 1, 1, 1, 1, 3},
                                            ConvCase{34, 68, 7, 7, 1, 1, 1, 1, 0, 0, 17},
                                            ConvCase{60, 40, 7, 7, 1, 1, 1, 1, 0, 0, 5}));
+
+class StackedConv : public ::testing::TestWithParam<ConvCase> {};
+
+TEST_P(StackedConv, AgreesWithTheReference) {
+  const ConvCase& c = GetParam();
+  const Tensor x = RandomTensor({c.batch, c.channels, c.height, c.width}, 7);
+  for (const std::string op : {"", "Relu", "HardSwish"}) {
+    SCOPED_TRACE(op);
+    GraphBuilder b;
+    const ValueId y = AddConv(b, b.Input({kBatch, c.channels, c.height, c.width}), c);
+    ExpectAsTheReference(
+        b.Build(op.empty() ? y : b.Node(op, {y})), x, Tolerance(c), [&](const CompiledGraph& g) {
+          EXPECT_EQ(KernelOf(g, op.empty() ? "Conv" : "FusedConv"), "f32_conv_stacked");
+        });
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(FewPixels, StackedConv,
+                         ::testing::Values(ConvCase{16, 16, 1, 1, 1, 1},
+                                           ConvCase{17, 1001, 1, 1, 1, 1, 1, 1, 0, 0, 1, 5},
+                                           ConvCase{33, 31, 1, 7, 1, 1, 1, 1, 0, 0, 1, 3},
+                                           ConvCase{34, 68, 2, 2, 1, 1, 1, 1, 0, 0, 17, 17},
+                                           // More images than a second-level cache takes.
+                                           ConvCase{2048, 5, 2, 3, 1, 1, 1, 1, 0, 0, 1, 45}));
 
 class WinogradConv : public ::testing::TestWithParam<ConvCase> {};
 
