@@ -29,6 +29,7 @@ const Registry& Kernels() {
                              PackedGemmKernels(),
                              PoolKernels(),
                              ElementwiseKernels(),
+                             SoftmaxKernels(),
                              ReorderKernels(),
                              DirectConvKernels(),
                              StackedConvKernels(),

@@ -52,6 +52,35 @@ void ExpBlocks(const float* x, float* y, ptrdiff_t pixels) {
   ForEachRegister(x, y, pixels, [](Vector v, int) { return Exp(v); });
 }
 
+/// The first `count` numbers, fewer than a register's, before minus infinities, whose power is 0.
+[[gnu::always_inline]] inline Vector LoadFirst(const float* x, ptrdiff_t count) {
+  alignas(sizeof(Vector)) float first[kWidth];
+  for (int i = 0; i < kWidth; ++i) first[i] = i < count ? x[i] : -__builtin_inff();
+  return Load(first);
+}
+
+void Softmax(const float* x, float* y, ptrdiff_t count) {
+  const ptrdiff_t whole = count / kWidth * kWidth, rest = count - whole;
+  Vector greatest = LoadFirst(x + whole, rest);
+  for (ptrdiff_t i = 0; i < whole; i += kWidth) greatest = Max(greatest, LoadUnaligned(x + i));
+  float most = greatest[0];
+  for (int i = 1; i < kWidth; ++i) most = greatest[i] > most ? greatest[i] : most;
+  const Vector last = Exp(LoadFirst(x + whole, rest) - most);
+  Vector sums = last;
+  for (ptrdiff_t i = 0; i < whole; i += kWidth) {
+    const Vector power = Exp(LoadUnaligned(x + i) - most);
+    StoreUnaligned(y + i, power);
+    sums += power;
+  }
+  float sum = 0;
+  for (int i = 0; i < kWidth; ++i) sum += sums[i];
+  for (ptrdiff_t i = 0; i < whole; i += kWidth) {
+    StoreUnaligned(y + i, LoadUnaligned(y + i) / sum);
+  }
+  const Vector end = last / sum;
+  for (ptrdiff_t i = 0; i < rest; ++i) y[whole + i] = end[i];
+}
+
 template <BinaryKind kKind>
 [[gnu::always_inline]] inline Vector Apply(Vector a, Vector b) {
   switch (kKind) {
@@ -135,6 +164,7 @@ void RoundToGrid(const GridBlock& grid, const float* x, float* y, ptrdiff_t pixe
 namespace TRAWL_ISA {
 const ElementwiseMicrokernels kElementwise = {.activate = ActivateBlocks,
                                               .exp = ExpBlocks,
+                                              .softmax = Softmax,
                                               .binary = BinaryBlocks,
                                               .binary_by_channel = BinaryByChannel,
                                               .affine = Affine,

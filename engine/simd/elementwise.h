@@ -25,6 +25,8 @@ struct ElementwiseMicrokernels {
   void (*activate)(const Activation& activation, const float* x, float* y,
                    ptrdiff_t pixels) = nullptr;
   void (*exp)(const float* x, float* y, ptrdiff_t pixels) = nullptr;
+  /// Of `count` >= 1 neighbouring numbers, which need not be aligned; y may be x.
+  void (*softmax)(const float* x, float* y, ptrdiff_t count) = nullptr;
   void (*binary)(BinaryKind kind, const float* a, const float* b, float* y,
                  ptrdiff_t pixels) = nullptr;
   /// b is [kBlock]: the same for all pixels.

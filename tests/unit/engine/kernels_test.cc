@@ -2,6 +2,9 @@
 // one-node graph with both, on odd shapes. Tolerance 1e-5 of 1 + |value|: the reference sums in
 // double, the fast kernels sum up to a thousand f32 products of at most 1, whose rounding stays
 // below 1000 · 2^-24 · √1000 / 1000 ≈ 2e-6 of the largest partial sum.
+#include <cmath>
+#include <limits>
+
 #include "gtest/gtest.h"
 #include "tests/unit/engine/blocked_runs.h"
 #include "tests/unit/engine/graphs.h"
@@ -217,6 +220,47 @@ TEST(BinaryKernels, AgreeWithTheReferenceUnderBroadcasting) {
       const ValueId x = b.Input(left);
       CompareKernels(b.Build(b.Node(op, {x, b.Input(right, "z")})),
                      {{"x", RandomTensor(left, 6)}, {"z", RandomTensor(right, 7)}});
+    }
+  }
+}
+
+TEST(SoftmaxKernels, AgreeWithTheReferenceOnEveryInstructionSetAndTeam) {
+  struct Case {
+    Shape shape;
+    int64_t axis, flatten;
+    const char* kernel;
+  };
+  for (const Case& c :
+       {Case{{5, 1001}, -1, 0, "f32_softmax_rows"}, Case{{3, 1}, 1, 0, "f32_softmax_rows"},
+        Case{{2, 3, 17, 1}, 2, 0, "f32_softmax_rows"}, Case{{2, 31, 3}, 1, 1, "f32_softmax_rows"},
+        Case{{2, 31, 3}, 1, 0, "reference"}}) {
+    SCOPED_TRACE(ToString(c.shape));
+    GraphBuilder b;
+    Shape shape = c.shape;
+    shape[0] = kBatch;
+    const ValueId y =
+        b.Node("Softmax", {b.Input(shape)}, Attrs({{"axis", c.axis}, {"flatten", c.flatten}}));
+    Tensor x = RandomTensor(c.shape, 3);
+    for (float& number : x.mutable_data<float>()) number *= 40;  // powers down to e^-80
+    testing::ExpectAsTheReference(b.Build(y), x, 1e-6f, [&](const CompiledGraph& g) {
+      EXPECT_EQ(testing::KernelOf(g, "Softmax"), c.kernel);
+    });
+  }
+}
+
+TEST(SoftmaxKernels, WhatIsNoNumberSpoilsItsOwnRowOnly) {
+  GraphBuilder b;
+  const Graph graph = b.Build(b.Node("Softmax", {b.Input({kBatch, 21})}));
+  for (const float number : {std::numeric_limits<float>::infinity(), std::nanf("")}) {
+    for (const size_t at : {21, 30, 41}) {  // all in the second row
+      Tensor x = RandomTensor({3, 21}, 4);
+      x.mutable_data<float>()[at] = number;
+      const Tensor y = testing::RunGraph(graph, {{"x", x}});
+      const auto scores = y.data<float>();
+      EXPECT_TRUE(std::isnan(scores[at])) << number << " at " << at;
+      for (size_t i = 0; i < 21; ++i) {
+        EXPECT_TRUE(std::isfinite(scores[i]) && std::isfinite(scores[i + 42]));
+      }
     }
   }
 }
