@@ -134,15 +134,23 @@ Result<LogExtent> KafkaAdmin::Extent(const TopicPartition& at) {
   TRAWL_ASSIGN(const TopicState state, Find(at.topic, deadline));
   if (at.partition < 0 || at.partition >= state.partitions)
     return Error(Code::kNotFound, "there is no partition {}/{}", at.topic, at.partition);
-  LogExtent extent;
-  const auto code =
-      rd_kafka_query_watermark_offsets(client_->get(), at.topic.c_str(), at.partition,
-                                       &extent.first, &extent.end, MillisUntil(deadline));
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return extent;
-  if (CodeOf(code) == Code::kUnavailable)
-    return tl::unexpected(Unreachable(rd_kafka_err2str(code)));
-  return Error(CodeOf(code), "asking for the offsets of {}/{}: {}", at.topic, at.partition,
-               rd_kafka_err2str(code));
+  while (true) {
+    LogExtent extent;
+    const auto code =
+        rd_kafka_query_watermark_offsets(client_->get(), at.topic.c_str(), at.partition,
+                                         &extent.first, &extent.end, MillisUntil(deadline));
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return extent;
+    const bool unavailable = CodeOf(code) == Code::kUnavailable;
+    // Until a new leader has heard that it is one, it says that it is none, or knows no topic.
+    const bool passing = unavailable || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    if (passing && steady_clock::now() < deadline) {
+      SystemClock().SleepFor(milliseconds(20));
+      continue;
+    }
+    if (unavailable) return tl::unexpected(Unreachable(rd_kafka_err2str(code)));
+    return Error(CodeOf(code), "asking for the offsets of {}/{}: {}", at.topic, at.partition,
+                 rd_kafka_err2str(code));
+  }
 }
 
 Status KafkaAdmin::Create(std::span<const TopicSpec> topics, Deadline deadline) {
