@@ -94,7 +94,7 @@ class Trawl:
         version = subprocess.run(
             [str(trawl), "--version"], capture_output=True, text=True, check=True
         )
-        self.facts = {"version": version.stdout.split()[-1], "precision": "fp32"}
+        self.facts = {"version": version.stdout.split()[-1], "precision": row.precision}
 
     def window(self, seconds):
         process = subprocess.Popen(

@@ -21,7 +21,8 @@ def lane(arguments, seed):
 def main():
     arguments = peer.arguments()
     lanes = [lane(arguments, seed) for seed in range(arguments.sessions)]
-    peer.serve({"version": onnxruntime.__version__, "precision": "fp32"}, lanes, arguments.batch)
+    facts = {"version": onnxruntime.__version__, "precision": arguments.precision}
+    peer.serve(facts, lanes, arguments.batch)
 
 
 if __name__ == "__main__":

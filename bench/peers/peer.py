@@ -19,7 +19,7 @@ def arguments():
     parser.add_argument("--size", type=int, help="height and width of the pictures")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--sessions", type=int, default=1, help="runs at once; they share threads")
-    parser.add_argument("--precision", choices=("fp32", "default"), default="fp32")
+    parser.add_argument("--precision", choices=("fp32", "int8", "default"), default="fp32")
     return parser.parse_args()
 
 

@@ -10,9 +10,16 @@ COLUMNS = (
     ("Trawl", "trawl", "fp32"),
     ("ONNX Runtime fp32", "onnxruntime", "fp32"),
     ("OpenVINO fp32", "openvino", "fp32"),
+    ("Trawl int8", "trawl", "int8"),
+    ("ONNX Runtime int8", "onnxruntime", "int8"),
+    ("OpenVINO int8", "openvino", "int8"),
     ("OpenVINO as it comes", "openvino", "default"),
     ("MXNet fp32", "mxnet", "fp32"),
     ("PyTorch fp32", "torch", "fp32"),
+)
+INT8_NOTES = (
+    "All run the same file in QDQ form. OpenVINO's own graph tells how many of its convolutions "
+    "and products it runs in integers; the rest is in fp32, and as it comes in bf16."
 )
 ISA_FLAGS = (
     "avx2 fma f16c avx_vnni avx512f avx512bw avx512_vnni avx512_bf16 avx512_fp16 amx_bf16 amx_int8"
@@ -39,6 +46,7 @@ def machine_facts(options):
         "isa_flags": flags,
         "threads": options.threads,
         "isa_forced": options.isa,
+        "precision": options.precision,
         "system": f"{platform.system()} {platform.machine()}",
     }
 
@@ -53,15 +61,16 @@ def cell(line):
     if line is None:
         return "–"
     low, high = line["images_per_second_min"], line["images_per_second_max"]
-    precision = "" if line["hint"] == "fp32" else f" {line['precision']}"
+    plain = line["hint"] == "fp32" or line["precision"] == line["hint"]
+    precision = "" if plain else f" {line['precision']}"
     noisy = " ~" if line["noisy_windows"] else ""
     digits = 1 if line["images_per_second"] < 1000 else 0
     rate = f"{line['images_per_second']:.{digits}f}"
     return f"{rate} ({low:.{digits}f}–{high:.{digits}f}){precision}{noisy}"
 
 
-def ratio(lines, rivals):
-    trawl = best(lines, "trawl", "fp32")
+def ratio(lines, precision, rivals):
+    trawl = best(lines, "trawl", precision)
     rates = [best(lines, *rival) for rival in rivals]
     rates = [line["images_per_second"] for line in rates if line]
     return f"{trawl['images_per_second'] / max(rates):.2f}×" if trawl and rates else "–"
@@ -72,6 +81,7 @@ def markdown(facts, rows, absent):
     lines = [line for row in rows for line in row]
     shown = [column for column in COLUMNS if best(lines, *column[1:])]
     versions = {line["runtime"]: line["version"] for line in lines}
+    precision = facts["precision"]
     held = f" held to {facts['isa_forced']} where they can be" if facts["isa_forced"] else ""
     text = [
         "# Trawl and its peers",
@@ -84,10 +94,12 @@ def markdown(facts, rows, absent):
         "Images/s, steady state: the median of windows that were measured in turn (min–max). Of a "
         "runtime's ways to use the threads, the best counts. `~`: other processes were busy in a "
         "window. MXNet runs its own form of the same network.",
+        *(["", INT8_NOTES] if precision == "int8" else []),
         "",
         "| model | batch | "
         + " | ".join(heading for heading, _, _ in shown)
-        + " | Trawl to the better fp32 of ONNX Runtime and OpenVINO | … to OpenVINO as it comes |",
+        + f" | Trawl to the better {precision} of ONNX Runtime and OpenVINO"
+        + " | … to OpenVINO as it comes |",
         "|---|---|" + "---|" * (len(shown) + 2),
     ]
     for row in rows:
@@ -95,15 +107,16 @@ def markdown(facts, rows, absent):
             continue
         batch = f"{row[0]['batch']}{', latency' if row[0]['mode'] == 'latency' else ''}"
         cells = [cell(best(row, runtime, hint)) for _, runtime, hint in shown]
-        fp32 = ratio(row, [("onnxruntime", "fp32"), ("openvino", "fp32")])
-        default = ratio(row, [("openvino", "default")])
-        text.append(f"| {row[0]['model']} | {batch} | {' | '.join(cells)} | {fp32} | {default} |")
+        same = ratio(row, precision, [("onnxruntime", precision), ("openvino", precision)])
+        default = ratio(row, precision, [("openvino", "default")])
+        text.append(f"| {row[0]['model']} | {batch} | {' | '.join(cells)} | {same} | {default} |")
     return "\n".join(text) + "\n"
 
 
 def write(folder, facts, rows, absent):
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"peers-{facts['isa_forced']}" if facts["isa_forced"] else "peers"
+    kinds = ["int8"] if facts["precision"] == "int8" else []
+    name = "-".join(["peers", *kinds, *([facts["isa_forced"]] if facts["isa_forced"] else [])])
     table = markdown(facts, rows, absent)
     (folder / f"{name}.md").write_text(table, encoding="utf-8")
     with open(folder / f"{name}.jsonl", "w", encoding="utf-8") as file:

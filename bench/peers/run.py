@@ -40,6 +40,9 @@ def parsed():
     parser.add_argument("--size", type=int, default=224, help="of their pictures, for MXNet, torch")
     parser.add_argument("--batch", default="8", help="batches of --model, N,N,… [%(default)s]")
     parser.add_argument("--only", help="standard models whose name contains this")
+    parser.add_argument(
+        "--int8", action="store_true", help="models in QDQ form, into peers-int8.md and .jsonl"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--windows", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of a window")
@@ -53,6 +56,7 @@ def parsed():
     if unknown:
         parser.error(f"unknown peers: {', '.join(sorted(unknown))}")
     options.trawl = options.trawl.resolve()
+    options.precision = "int8" if options.int8 else "fp32"
     options.environment = {**os.environ, **HOLD_ISA.get(options.isa, {})}
     return options
 
@@ -60,8 +64,9 @@ def parsed():
 def rows_to_measure(options):
     if options.model:
         batches = [int(batch) for batch in options.batch.split(",")]
-        return suite.rows_of(options.model, options.size, batches)
-    rows = suite.standard_rows(options.environments / "models")
+        return suite.rows_of(options.model, options.size, batches, options.precision)
+    folder = options.environments / "models"
+    rows = suite.int8_rows(folder, options.trawl) if options.int8 else suite.standard_rows(folder)
     chosen = [r for r in rows if not options.only or options.only.lower() in r.name.lower()]
     if not chosen:
         names = ", ".join(dict.fromkeys(row.name for row in rows))

@@ -5,6 +5,8 @@ import lzma
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
@@ -19,6 +21,7 @@ class Row:
     size: int
     batch: int
     latency: bool = False  # one session on all threads, not one for each
+    precision: str = "fp32"  # "int8": the file is in QDQ form
 
 
 @dataclasses.dataclass
@@ -27,22 +30,22 @@ class Contestant:
 
     runtime: str  # "trawl", or the name of a folder of environments.py
     label: str
-    precision: str = "fp32"
+    precision: str = "fp32"  # "int8": in integers, and in fp32 what the file leaves in floats
     sessions: int = 1
 
 
 def contestants(row, threads, runtimes):
-    found = [Contestant("trawl", "Trawl")]
+    found = [Contestant("trawl", "Trawl", row.precision)]
     shares = [1] if row.latency or threads == 1 else [1, threads]
     for sessions in shares:
         way = "1 session" if sessions == 1 else f"{sessions} sessions"
         if row.onnx:
-            found.append(Contestant("onnxruntime", way, sessions=sessions))
-            found.append(Contestant("openvino", way, sessions=sessions))
+            found.append(Contestant("onnxruntime", way, row.precision, sessions))
+            found.append(Contestant("openvino", way, row.precision, sessions))
             found.append(Contestant("openvino", way, "default", sessions))
     if row.symbol:
         found.append(Contestant("mxnet", "1 executor"))
-    if row.onnx:
+    if row.onnx and row.precision == "fp32":
         found.append(Contestant("torch", "traced and frozen"))
     return [c for c in found if c.runtime == "trawl" or c.runtime in runtimes]
 
@@ -60,10 +63,29 @@ ROWS = (
     ("CIFAR ResNet-56", "resnet-cifar10/resnet56-cifar10", "", 32, 32, False),
 )
 
+# Model, files below models/ without their ending, batch. Where there is no -qdq.onnx, `trawl model
+# quantize` makes one.
+INT8_ROWS = (
+    ("ResNet-18", "resnet18-imagenet/resnet18-imagenet", 8),
+    ("ResNet-50", "resnet50-imagenet/resnet50-imagenet", 8),
+    ("MobileNetV2", "mobilenet-v2-imagenet/mobilenet-v2-1.0-224", 8),
+    ("SqueezeNet 1.0", "squeezenet-imagenet/squeezenet1.0", 8),
+    ("MobileNet-v1 0.25", "mobilenet-v1-imagenet/mobilenet-v1-0.25-128", 8),
+)
+
+
+def shared_folder():
+    return pathlib.Path(os.environ.get("TRAWL_SHARED", SOURCE.parent / "shared"))
+
+
+def is_shared(name):
+    packed = shared_folder() / "models" / f"{name}.xz"
+    return packed.exists() or packed.with_suffix("").exists()
+
 
 def unpacked(name, folder):
     """The model file, unpacked into `folder` if it is packed."""
-    shared = pathlib.Path(os.environ.get("TRAWL_SHARED", SOURCE.parent / "shared")) / "models"
+    shared = shared_folder() / "models"
     if (shared / name).exists():
         return str(shared / name)
     target = folder / name
@@ -86,13 +108,34 @@ def standard_rows(folder):
     return rows
 
 
-def rows_of(files, size, batches):
+def quantised(name, folder, trawl):
+    """The model in QDQ form, made once. Speed does not depend on how well it answers."""
+    package = folder / f"{name}-int8"
+    if not package.exists():
+        print(f"quantising {name} …", file=sys.stderr, flush=True)
+        command = [str(trawl), "model", "quantize", unpacked(f"{name}.onnx", folder)]
+        command += ["--calibrate", str(shared_folder() / "images" / "imagenet"), "--pictures=16"]
+        command += ["--layer-error=100", "--out", str(package)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return str(next(package.glob("*.onnx")))
+
+
+def int8_rows(folder, trawl):
+    rows = []
+    for name, files, batch in INT8_ROWS:
+        shared = is_shared(f"{files}-qdq.onnx")
+        onnx = unpacked(f"{files}-qdq.onnx", folder) if shared else quantised(files, folder, trawl)
+        rows.append(Row(name, onnx, "", 0, batch, precision="int8"))
+    return rows
+
+
+def rows_of(files, size, batches, precision):
     """Somebody's own models: each at each batch, and at batch 1 for latency."""
     rows = []
     for file in files:
         path = pathlib.Path(file).resolve()
         onnx, symbol = (str(path), "") if path.suffix == ".onnx" else ("", str(path))
         name = path.name.removesuffix(".onnx").removesuffix("-symbol.json")
-        rows += [Row(name, onnx, symbol, size, batch) for batch in batches]
-        rows.append(Row(name, onnx, symbol, size, 1, latency=True))
+        rows += [Row(name, onnx, symbol, size, batch, False, precision) for batch in batches]
+        rows.append(Row(name, onnx, symbol, size, 1, True, precision))
     return rows
