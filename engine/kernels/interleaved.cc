@@ -45,54 +45,64 @@ void InterleaveFour(const std::array<std::array<uint8_t, kPixels>, 4>& planes, i
   }
 }
 
-/// Fills an interleaved value four channels at a time; `plane(n, c, first, count, bytes)` gives a
-/// part of a channel.
-template <class Plane>
-void Interleave(const KernelCall& call, Plane plane) {
-  const TensorView& out = call.outputs[0];
-  const int64_t channels = out.shape[1], step = InterleavedStep(channels);
-  ForEachPart(call, out.shape, [&](int64_t n, int64_t first, int64_t count) {
-    std::array<std::array<uint8_t, kPixels>, 4> planes;
-    for (int64_t c = 0; c < step; c += 4) {
-      for (int64_t i = 0; i < 4; ++i) {
-        auto& bytes = planes[static_cast<size_t>(i)];
-        if (c + i < channels) {
-          plane(n, c + i, first, count, bytes.data());
-        } else {
-          bytes.fill(0);
-        }
-      }
-      InterleaveFour(planes, count, step, ImageOf(out, n) + first * step + c);
-    }
-  });
-}
+class Quantize final : public Kernel {
+ public:
+  Quantize(float scale, float zero_point, const simd::Int8Microkernels& microkernels)
+      : scale_(scale), zero_point_(zero_point), quantize_(microkernels.quantize) {}
 
-KernelResult MakeQuantize(const NodeView& node) {
-  const float scale = node.constant(1)->data<float>()[0];
-  const auto zero_point =
-      static_cast<float>(node.HasInput(2) ? node.constant(2)->data<uint8_t>()[0] : 0);
-  return MakeKernel([scale, zero_point](const KernelCall& call) {
-    const auto* x = reinterpret_cast<const float*>(call.inputs[0].bytes);
-    const auto shape = call.outputs[0].shape;
-    const int64_t plane = shape[2] * shape[3];
-    Interleave(call, [&](int64_t n, int64_t c, int64_t first, int64_t count, uint8_t* bytes) {
-      const float* from = x + (n * shape[1] + c) * plane + first;
-      for (int64_t p = 0; p < count; ++p) {
-        bytes[p] = static_cast<uint8_t>(static_cast<int32_t>(
-            QuantizedOffset(from[p], scale, -zero_point, 255 - zero_point) + zero_point));
+  Status Run(const KernelCall& call) const override {
+    const TensorView& out = call.outputs[0];
+    const int64_t channels = out.shape[1], step = InterleavedStep(channels);
+    const int64_t plane = out.shape[2] * out.shape[3];
+    ForEachPart(call, out.shape, [&](int64_t n, int64_t first, int64_t count) {
+      const auto* x = reinterpret_cast<const float*>(call.inputs[0].bytes) + n * channels * plane;
+      std::array<uint8_t, 4 * kPixels> pixels;
+      for (int64_t c = 0; c < step; c += 4) {
+        const float* planes[4] = {};
+        for (int64_t i = c; i < std::min(c + 4, channels); ++i) {
+          planes[i - c] = x + i * plane + first;
+        }
+        uint8_t* y = ImageOf(out, n) + first * step + c;
+        quantize_(planes, count, scale_, zero_point_, step == 4 ? y : pixels.data());
+        if (step == 4) continue;
+        for (int64_t p = 0; p < count; ++p) std::memcpy(y + p * step, pixels.data() + 4 * p, 4);
       }
     });
     return OkStatus();
-  });
+  }
+
+ private:
+  float scale_, zero_point_;
+  void (*quantize_)(const float* const*, ptrdiff_t, float, float, uint8_t*);
+};
+
+KernelResult MakeQuantize(const NodeView& node, const simd::Microkernels& microkernels) {
+  const float scale = node.constant(1)->data<float>()[0];
+  const auto zero_point =
+      static_cast<float>(node.HasInput(2) ? node.constant(2)->data<uint8_t>()[0] : 0);
+  return std::make_unique<Quantize>(scale, zero_point, *microkernels.int8);
 }
 
 KernelResult MakeInterleave(const NodeView&) {
   return MakeKernel([](const KernelCall& call) {
-    const auto* x = reinterpret_cast<const uint8_t*>(call.inputs[0].bytes);
-    const auto shape = call.outputs[0].shape;
-    const int64_t plane = shape[2] * shape[3];
-    Interleave(call, [&](int64_t n, int64_t c, int64_t first, int64_t count, uint8_t* bytes) {
-      std::memcpy(bytes, x + (n * shape[1] + c) * plane + first, static_cast<size_t>(count));
+    const TensorView& out = call.outputs[0];
+    const int64_t channels = out.shape[1], step = InterleavedStep(channels);
+    const int64_t plane = out.shape[2] * out.shape[3];
+    ForEachPart(call, out.shape, [&](int64_t n, int64_t first, int64_t count) {
+      const auto* x =
+          reinterpret_cast<const uint8_t*>(call.inputs[0].bytes) + n * channels * plane + first;
+      std::array<std::array<uint8_t, kPixels>, 4> planes{};
+      for (int64_t c = 0; c < step; c += 4) {
+        for (int64_t i = 0; i < 4; ++i) {
+          auto& bytes = planes[static_cast<size_t>(i)];
+          if (c + i < channels) {
+            std::memcpy(bytes.data(), x + (c + i) * plane, static_cast<size_t>(count));
+          } else {
+            bytes.fill(0);
+          }
+        }
+        InterleaveFour(planes, count, step, ImageOf(out, n) + first * step + c);
+      }
     });
     return OkStatus();
   });
@@ -147,35 +157,36 @@ KernelResult MakeAdd(const NodeView& node, const simd::Microkernels& microkernel
   return std::make_unique<Add>(sum, *microkernels.int8);
 }
 
-/// y[i] = max(y[i], x[i]).
-void Raise(const uint8_t* x, int64_t count, uint8_t* y) {
-  for (int64_t i = 0; i < count; ++i) y[i] = std::max(y[i], x[i]);
+/// The taps of one dimension of a window that meet the input: the first one's place, and how many.
+struct Met {
+  int64_t first = 0, count = 0;
+};
+
+Met TapsMet(const Window& w, size_t dimension, int64_t output) {
+  const int64_t dilation = w.dilation[dimension];
+  const int64_t begin = output * w.stride[dimension] - w.pad_begin[dimension];
+  const int64_t skipped = begin < 0 ? (dilation - 1 - begin) / dilation : 0;
+  const int64_t first = begin + skipped * dilation;
+  const int64_t inside = (w.input[dimension] - first + dilation - 1) / dilation;
+  // A window may lie in the padding as a whole.
+  return {first, std::max<int64_t>(0, std::min(inside, w.kernel[dimension] - skipped))};
 }
 
-/// Row `row` of a maximum over windows; x and y are images.
-void MaxRow(const Window& w, int64_t step, const uint8_t* x, int64_t row, uint8_t* y) {
-  std::memset(y, 0, static_cast<size_t>(w.output[2] * step));
-  for (int64_t ky = 0; ky < w.kernel[1]; ++ky) {
-    const int64_t h = row * w.stride[1] - w.pad_begin[1] + ky * w.dilation[1];
-    if (h < 0 || h >= w.input[1]) continue;
-    for (int64_t i = 0; i < w.output[2]; ++i) {
-      for (int64_t kx = 0; kx < w.kernel[2]; ++kx) {
-        const int64_t v = i * w.stride[2] - w.pad_begin[2] + kx * w.dilation[2];
-        if (v >= 0 && v < w.input[2]) Raise(x + (h * w.input[2] + v) * step, step, y + i * step);
-      }
-    }
-  }
-}
-
-KernelResult MakeMaxPool(const NodeView& node) {
+KernelResult MakeMaxPool(const NodeView& node, const simd::Microkernels& microkernels) {
   TRAWL_ASSIGN(const Window window, PoolWindow(node.graph(), node.node()));
-  return MakeKernel([window](const KernelCall& call) {
+  return MakeKernel([window, maximum = microkernels.int8->maximum](const KernelCall& call) {
     const auto shape = call.outputs[0].shape;
-    const int64_t step = InterleavedStep(shape[1]), row_bytes = shape[3] * step;
+    const int64_t step = InterleavedStep(shape[1]), row_step = window.input[2] * step;
     call.team->ForEach(shape[0] * shape[2], [&](int64_t task, int) {
       const int64_t n = task / shape[2], row = task % shape[2];
-      MaxRow(window, step, ImageOf(call.inputs[0], n), row,
-             ImageOf(call.outputs[0], n) + row * row_bytes);
+      const Met rows = TapsMet(window, 1, row);
+      uint8_t* y = ImageOf(call.outputs[0], n) + row * shape[3] * step;
+      for (int64_t i = 0; i < shape[3]; ++i, y += step) {
+        const Met columns = TapsMet(window, 2, i);
+        maximum(ImageOf(call.inputs[0], n) + rows.first * row_step + columns.first * step,
+                rows.count, window.dilation[1] * row_step, columns.count, window.dilation[2] * step,
+                y, step);
+      }
     });
     return OkStatus();
   });
@@ -212,7 +223,13 @@ KernelResult MakeConcat(const NodeView& node) {
   TRAWL_ASSIGN(const std::vector<int64_t> numbers, node.attributes().Ints("table", {}));
   std::vector<uint8_t> table(numbers.size());
   std::ranges::transform(numbers, table.begin(), [](int64_t i) { return static_cast<uint8_t>(i); });
-  return MakeKernel([table = std::move(table)](const KernelCall& call) {
+  std::vector<bool> moves;  // inputs that have the output's grid
+  for (size_t i = 0; i < table.size(); i += 256) {
+    const auto part = std::span(table).subspan(i, 256);
+    int64_t number = 0;
+    moves.push_back(std::ranges::all_of(part, [&](uint8_t y) { return y == number++; }));
+  }
+  return MakeKernel([table = std::move(table), moves = std::move(moves)](const KernelCall& call) {
     const auto shape = call.outputs[0].shape;
     const int64_t step = InterleavedStep(shape[1]);
     ForEachPart(call, shape, [&](int64_t n, int64_t first, int64_t count) {
@@ -222,6 +239,10 @@ KernelResult MakeConcat(const NodeView& node) {
         const uint8_t* x = ImageOf(call.inputs[i], n) + first * from_step;
         const uint8_t* grid = table.data() + 256 * i;
         for (int64_t p = 0; p < count; ++p) {
+          if (moves[i]) {
+            std::memcpy(y + p * step, x + p * from_step, static_cast<size_t>(channels));
+            continue;
+          }
           for (int64_t c = 0; c < channels; ++c) y[p * step + c] = grid[x[p * from_step + c]];
         }
         y += channels;
@@ -246,9 +267,10 @@ constexpr KernelDef kKernels[] = {
      .op = "QuantizeLinear",
      .rank = 10,
      .why_not = WhyNotQuantize,
-     .make = MakeQuantize,
+     .make_simd = MakeQuantize,
      .layout = Layout::kInterleaved,
-     .plain_input = true},
+     .plain_input = true,
+     .needs_int8 = true},
     {.name = "u8_reorder_interleaved",
      .op = "ReorderBytes",
      .rank = 1,
@@ -265,8 +287,9 @@ constexpr KernelDef kKernels[] = {
     {.name = "u8_maxpool_interleaved",
      .op = "QuantizedMaxPool",
      .rank = 10,
-     .make = MakeMaxPool,
-     .layout = Layout::kInterleaved},
+     .make_simd = MakeMaxPool,
+     .layout = Layout::kInterleaved,
+     .needs_int8 = true},
     {.name = "u8_gavgpool_interleaved",
      .op = "QuantizedGlobalAveragePool",
      .rank = 10,

@@ -126,8 +126,8 @@ class RowConv : public Kernel {
       layer.stored = node_.Stored(panel, y_step_);
       RunPanel(panel, layer, std::span(rows).first(count));
       for (size_t r = 0; r < count; ++r) {
-        rows[r].y += kInt8Panel;
-        if (node_.has_residual) rows[r].residual += kInt8Panel;
+        rows[r].y += node_.panel_size();
+        if (node_.has_residual) rows[r].residual += node_.panel_size();
       }
     }
   }
@@ -221,8 +221,12 @@ class DepthwiseConv final : public RowConv {
  public:
   DepthwiseConv(const NodeView& view, QuantizedNode read,
                 const simd::Int8Microkernels& microkernels)
-      : RowConv(view, std::move(read), microkernels), taps_(input().Taps(/*joined=*/false)) {
-    if (taps_.size() % 2 != 0) taps_.push_back(taps_.back());
+      : RowConv(view, std::move(read), microkernels),
+        pixels_(node().window.stride[2] == 1 ? node().wide_pixels() : 1),
+        shares_(pixels_ == 1 && node().window.stride[2] == 1 && node().window.dilation[2] == 1 &&
+                node().window.kernel[2] == 3),
+        taps_(input().Taps(/*joined=*/shares_)) {
+    while (!shares_ && taps_.size() % 4 != 0) taps_.push_back(taps_.back());
     Pack();
     mutable_node().weights = {};
   }
@@ -234,38 +238,100 @@ class DepthwiseConv final : public RowConv {
                 std::span<simd::Int8Row> rows) const override {
     layer.taps = taps_.data();
     layer.tap_count = static_cast<ptrdiff_t>(taps_.size());
-    for (simd::Int8Row& row : rows) row.x += panel * kInt8Panel;
-    const auto* weights = reinterpret_cast<const int16_t*>(weights_.data()) +
-                          static_cast<size_t>(panel * kInt8Panel) * taps_.size();
-    microkernels().depthwise(layer, weights, EpilogueOf(panel), rows.data(),
-                             static_cast<ptrdiff_t>(rows.size()));
-    for (simd::Int8Row& row : rows) row.x -= panel * kInt8Panel;
+    simd::Int8Layer wide = layer;
+    wide.x_step *= pixels_;
+    wide.y_step *= pixels_;
+    wide.stored *= static_cast<int>(pixels_);
+    const int64_t first = panel * node().panel_size();
+    const ptrdiff_t pixels = rows[0].pixels, whole = pixels / pixels_;
+    Shift(rows, first, 0, whole);
+    Call(panel, wide, rows);
+    // What is left fills no panel.
+    const ptrdiff_t rest = pixels % pixels_;
+    wide.stored = static_cast<int>(rest * layer.y_step);
+    Shift(rows, whole * wide.x_step, whole * wide.y_step, 1);
+    if (rest != 0) Call(panel, wide, rows);
+    Shift(rows, -first - whole * wide.x_step, -whole * wide.y_step, pixels);
   }
 
  private:
-  /// [panels][pairs of taps][lanes][2]; the tap that fills up the last pair weighs nothing.
-  void Pack() {
-    const size_t count = taps_.size() * static_cast<size_t>(node().panels() * kInt8Panel);
-    weights_ = WeightBuffer(count / 2);
-    auto* to = reinterpret_cast<int16_t*>(weights_.data());
+  /// Four taps that are multiplied at once; -1 for none.
+  using Quad = std::array<int64_t, 4>;
+
+  static void Shift(std::span<simd::Int8Row> rows, ptrdiff_t x, ptrdiff_t y, ptrdiff_t pixels) {
+    for (simd::Int8Row& row : rows) {
+      row.x += x;
+      row.y += y;
+      if (row.residual != nullptr) row.residual += y;
+      row.pixels = pixels;
+    }
+  }
+
+  void Call(int64_t panel, const simd::Int8Layer& layer, std::span<simd::Int8Row> rows) const {
+    const auto* weights = reinterpret_cast<const int8_t*>(weights_.data()) + panel * panel_bytes_;
+    const auto run = shares_ ? microkernels().depthwise3 : microkernels().depthwise;
+    run(layer, weights, EpilogueOf(panel), rows.data(), static_cast<ptrdiff_t>(rows.size()));
+  }
+
+  std::vector<Quad> Quads() const {
+    std::vector<Quad> quads;
+    for (int64_t row = 0; shares_ && row < node().window.kernel[1]; ++row) {
+      const int64_t tap = 3 * row;
+      quads.push_back({tap, tap + 1, tap + 2, -1});
+      quads.push_back({-1, tap, tap + 1, tap + 2});
+    }
+    for (int64_t tap = 0; !shares_ && tap < static_cast<int64_t>(taps_.size()); tap += 4) {
+      quads.emplace_back();
+      for (int64_t i = 0; i < 4; ++i) {
+        quads.back()[static_cast<size_t>(i)] = tap + i < node().taps() ? tap + i : -1;
+      }
+    }
+    return quads;
+  }
+
+  int Weight(int64_t channel, int64_t tap) const {
+    if (tap < 0 || channel >= node().outputs) return 0;
     const auto from = node().weights.data<int8_t>();
-    const int64_t taps = node().taps();
+    return from[static_cast<size_t>(channel * node().taps() + tap)] + node().product.weight_offset;
+  }
+
+  /// How many bytes a weight with its offset is the sum of.
+  int Parts() const {
+    const auto [low, high] = std::ranges::minmax(node().weights.data<int8_t>());
+    const int offset = node().product.weight_offset;
+    return std::max({1, (127 - low - offset) / 128, (126 + high + offset) / 127});
+  }
+
+  /// [panels][parts][quads][lanes][4]. Each part of the weights passes over all taps.
+  void Pack() {
+    const std::vector<Quad> quads = Quads();
+    const int parts = Parts();
+    panel_bytes_ = static_cast<int64_t>(quads.size()) * parts * node().panel_size() * 4;
+    weights_ = WeightBuffer(static_cast<size_t>(node().panels() * panel_bytes_) / sizeof(float));
+    auto* to = reinterpret_cast<int8_t*>(weights_.data());
     for (int64_t panel = 0; panel < node().panels(); ++panel) {
-      for (int64_t pair = 0; pair < static_cast<int64_t>(taps_.size()); pair += 2) {
-        for (int lane = 0; lane < kInt8Panel; ++lane) {
-          const int64_t channel = panel * kInt8Panel + simd::Int8Channel(lane);
-          for (int64_t tap = pair; tap < pair + 2; ++tap) {
-            const bool meets = channel < node().outputs && tap < taps;
-            *to++ = meets ? static_cast<int16_t>(from[static_cast<size_t>(channel * taps + tap)] +
-                                                 node().product.weight_offset)
-                          : int16_t{0};
+      for (int part = 0; part < parts; ++part) {
+        for (const Quad& quad : quads) {
+          for (int lane = 0; lane < node().panel_size(); ++lane) {
+            for (const int64_t tap : quad) *to++ = Part(part, node().ChannelOf(panel, lane), tap);
           }
         }
       }
     }
+    const std::vector<ptrdiff_t> once = taps_;
+    for (int part = 1; part < parts; ++part) taps_.insert(taps_.end(), once.begin(), once.end());
   }
 
+  int8_t Part(int part, int64_t channel, int64_t tap) const {
+    int rest = Weight(channel, tap);
+    for (int i = 0; i < part; ++i) rest -= std::clamp(rest, -128, 127);
+    return static_cast<int8_t>(std::clamp(rest, -128, 127));
+  }
+
+  int64_t pixels_;  // that lie in a panel
+  bool shares_;     // neighbouring pixels share what they read
   std::vector<ptrdiff_t> taps_;
+  int64_t panel_bytes_ = 0;
   WeightBuffer weights_;
 };
 

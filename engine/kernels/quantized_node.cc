@@ -10,14 +10,14 @@ using simd::kInt8Panel;
 
 /// By panel and lane, 0 where there is no channel.
 Tensor ByLane(const Tensor& values, const QuantizedNode& node) {
-  Tensor lanes(DType::kF32, {node.panels(), kInt8Panel});
+  Tensor lanes(DType::kF32, {node.panels(), node.panel_size()});
   const auto from = values.data<float>();
-  const auto to = lanes.mutable_data<float>();
-  for (size_t i = 0; i < to.size(); ++i) {
-    const size_t first = i / kInt8Panel * kInt8Panel;
-    const size_t channel =
-        first + static_cast<size_t>(simd::Int8Channel(static_cast<int>(i % kInt8Panel)));
-    if (channel < from.size()) to[i] = from[channel];
+  auto to = lanes.mutable_data<float>().begin();
+  for (int64_t panel = 0; panel < node.panels(); ++panel) {
+    for (int lane = 0; lane < node.panel_size(); ++lane, ++to) {
+      const auto channel = static_cast<size_t>(node.ChannelOf(panel, lane));
+      if (channel < from.size()) *to = from[channel];
+    }
   }
   return lanes;
 }
@@ -59,12 +59,13 @@ QuantizedEpilogues::QuantizedEpilogues(const NodeView& node, const QuantizedNode
   common_.sum_low = static_cast<uint8_t>(product.sum.low);
   common_.sum_high = static_cast<uint8_t>(product.sum.high);
   common_.to_float = read.to_float;
+  panel_size_ = read.panel_size();
 }
 
 simd::Int8Epilogue QuantizedEpilogues::Of(int64_t panel) const {
   simd::Int8Epilogue epilogue = common_;
-  epilogue.multiplier = multiplier_.data<float>().data() + panel * kInt8Panel;
-  epilogue.shift = shift_.data<float>().data() + panel * kInt8Panel;
+  epilogue.multiplier = multiplier_.data<float>().data() + panel * panel_size_;
+  epilogue.shift = shift_.data<float>().data() + panel * panel_size_;
   return epilogue;
 }
 
@@ -100,7 +101,7 @@ void QuantizedPanels::Pack(const QuantizedNode& node, int64_t index, int64_t ste
   for (int64_t tap = 0; tap < (joined ? node.window.kernel[1] : node.taps()); ++tap) {
     for (int64_t group = 0; group < panel.depth; group += kInt8Depth) {
       for (int lane = 0; lane < kInt8Panel; ++lane) {
-        const int64_t output = index * kInt8Panel + simd::Int8Channel(lane);
+        const int64_t output = node.ChannelOf(index, lane);
         for (int64_t b = group; b < group + kInt8Depth; ++b) {
           const int64_t input = joined ? b % step : panel.first_input + b;
           const int64_t source_tap = joined ? tap * columns + b / step : tap;

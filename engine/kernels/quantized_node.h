@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "engine/interleaved.h"
 #include "engine/kernels/kernel.h"
 #include "engine/kernels/weight_buffer.h"
 #include "engine/ops/quantized.h"
@@ -24,11 +25,23 @@ struct QuantizedNode {
   int64_t taps() const { return window.kernel[1] * window.kernel[2]; }
   int64_t group_inputs() const { return inputs / group; }
   int64_t group_outputs() const { return outputs / group; }
-  int64_t panels() const { return (outputs + simd::kInt8Panel - 1) / simd::kInt8Panel; }
   bool IsDepthwise() const { return group == inputs && group == outputs && group > 1; }
+  int64_t panel_size() const { return IsDepthwise() ? simd::kInt8WidePanel : simd::kInt8Panel; }
+  int64_t panels() const { return (outputs + panel_size() - 1) / panel_size(); }
   /// Output channels of a panel.
   int Stored(int64_t panel, int64_t step) const {
-    return static_cast<int>(std::min<int64_t>(simd::kInt8Panel, step - panel * simd::kInt8Panel));
+    return static_cast<int>(std::min(panel_size(), step - panel * panel_size()));
+  }
+  /// The channel whose sum is at `lane` of the panel's registers. Where a wide panel holds several
+  /// pixels, their channels repeat.
+  int64_t ChannelOf(int64_t panel, int lane) const {
+    if (!IsDepthwise()) return panel * panel_size() + simd::Int8Channel(lane);
+    return panel * panel_size() + simd::Int8WideChannel(lane) % (panel_size() / wide_pixels());
+  }
+  /// Pixels whose channels fit a wide panel exactly; 1 where none do.
+  int64_t wide_pixels() const {
+    const int64_t step = InterleavedStep(outputs);
+    return simd::kInt8WidePanel % step == 0 ? simd::kInt8WidePanel / step : 1;
   }
   static bool Packs(size_t i) { return i >= 1 && i <= 3; }
 };
@@ -45,7 +58,8 @@ class QuantizedEpilogues {
 
  private:
   simd::Int8Epilogue common_;
-  Tensor multiplier_, shift_;  // [panels, kInt8Panel]
+  int64_t panel_size_ = simd::kInt8Panel;
+  Tensor multiplier_, shift_;  // [panels, panel_size]
 };
 
 /// Weights of dense convolutions in panels, for simd::Int8Microkernels::conv.

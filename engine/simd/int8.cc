@@ -24,21 +24,40 @@ constexpr int kGroup = 7;
 [[gnu::always_inline]] inline void Multiply4(Ints& sum, Ints x, Ints w) {
   asm volatile("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
 }
-[[gnu::always_inline]] inline void Multiply2(Ints& sum, Ints x, Ints w) {
-  asm volatile("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
-}
-
 /// The sums of one pixel.
 struct Sums {
   Ints part[2];
 };
+
+/// The first `count` of 32 or of 64 bytes.
+[[gnu::always_inline]] inline __mmask32 First32(ptrdiff_t count) {
+  return count >= 32 ? ~__mmask32{0} : (__mmask32{1} << count) - 1;
+}
+[[gnu::always_inline]] inline __mmask64 First64(ptrdiff_t count) {
+  return count >= 64 ? ~__mmask64{0} : (__mmask64{1} << count) - 1;
+}
+
+/// 16 sums, scaled and shifted.
+[[gnu::always_inline]] inline Floats Scaled(const Int8Epilogue& e, Ints sum, int part) {
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_load_ps(e.multiplier + 16 * part),
+                         _mm512_load_ps(e.shift + 16 * part));
+}
+
+/// 16 results, rounded, and 16 numbers of the residual.
+[[gnu::always_inline]] inline Ints AddResidual(const Int8Epilogue& e, Ints v, Ints residual) {
+  v = _mm512_min_epi32(_mm512_max_epi32(v, _mm512_set1_epi32(e.low)), _mm512_set1_epi32(e.high));
+  const Floats rest = _mm512_fmadd_ps(
+      _mm512_cvtepi32_ps(residual), _mm512_set1_ps(e.residual_scale), _mm512_set1_ps(e.sum_shift));
+  return _mm512_cvtps_epi32(
+      _mm512_fmadd_ps(_mm512_cvtepi32_ps(v), _mm512_set1_ps(e.own_scale), rest));
+}
 
 /// The epilogue's parameters in registers.
 class Finisher {
  public:
   [[gnu::always_inline]] Finisher(const Int8Epilogue& e, int stored)
       : e_(e),
-        mask_(stored >= 32 ? ~__mmask32{0} : (__mmask32{1} << stored) - 1),
+        mask_(First32(stored)),
         low_(_mm512_set1_epi8(static_cast<char>(e.has_residual ? e.sum_low : e.low))),
         high_(_mm512_set1_epi8(static_cast<char>(e.has_residual ? e.sum_high : e.high))) {}
 
@@ -62,14 +81,8 @@ class Finisher {
     return _mm512_min_epu8(_mm512_max_epu8(bytes, low_), high_);
   }
 
-  [[gnu::always_inline]] Floats Scaled(const Sums& sums, int part) const {
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums.part[part]),
-                           _mm512_load_ps(e_.multiplier + 16 * part),
-                           _mm512_load_ps(e_.shift + 16 * part));
-  }
-
   [[gnu::always_inline]] void StoreFloats(const Sums& sums, uint8_t* y) const {
-    const Floats a = Scaled(sums, 0), b = Scaled(sums, 1);
+    const Floats a = Scaled(e_, sums.part[0], 0), b = Scaled(e_, sums.part[1], 1);
     // Quarters of both registers in turn are the channels in their order.
     const Ints first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
     const Ints second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
@@ -81,24 +94,14 @@ class Finisher {
 
   [[gnu::always_inline]] Ints Words(const Sums& sums, const uint8_t* residual) const {
     Ints v[2];
-    for (int j = 0; j < 2; ++j) v[j] = _mm512_cvtps_epi32(Scaled(sums, j));
+    for (int j = 0; j < 2; ++j) v[j] = _mm512_cvtps_epi32(Scaled(e_, sums.part[j], j));
     if (e_.has_residual) {
       const Ints r = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(mask_, residual));
       const Ints zero = _mm512_setzero_si512();
-      v[0] = AddResidual(v[0], _mm512_unpacklo_epi16(r, zero));
-      v[1] = AddResidual(v[1], _mm512_unpackhi_epi16(r, zero));
+      v[0] = AddResidual(e_, v[0], _mm512_unpacklo_epi16(r, zero));
+      v[1] = AddResidual(e_, v[1], _mm512_unpackhi_epi16(r, zero));
     }
     return _mm512_packs_epi32(v[0], v[1]);
-  }
-
-  [[gnu::always_inline]] Ints AddResidual(Ints v, Ints residual) const {
-    v = _mm512_min_epi32(_mm512_max_epi32(v, _mm512_set1_epi32(e_.low)),
-                         _mm512_set1_epi32(e_.high));
-    const Floats rest =
-        _mm512_fmadd_ps(_mm512_cvtepi32_ps(residual), _mm512_set1_ps(e_.residual_scale),
-                        _mm512_set1_ps(e_.sum_shift));
-    return _mm512_cvtps_epi32(
-        _mm512_fmadd_ps(_mm512_cvtepi32_ps(v), _mm512_set1_ps(e_.own_scale), rest));
   }
 
   const Int8Epilogue& e_;
@@ -195,33 +198,98 @@ void Conv(const Int8Layer& layer, const int8_t* weights, const Int8Epilogue& epi
   if (has_waiting) ConvTile<kGroup, 0>(layer, weights, epilogue, waiting, waiting);
 }
 
-/// The sums of one pixel of a depthwise convolution.
-[[gnu::always_inline]] inline Sums SumWindow(const Int8Layer& layer, const int16_t* weights,
-                                             __mmask32 mask, const uint8_t* x) {
-  Sums sums{_mm512_setzero_si512(), _mm512_setzero_si512()};
-  for (ptrdiff_t t = 0; t < layer.tap_count; t += 2, weights += 2 * 32) {
-    const Ints first = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(mask, x + layer.taps[t]));
-    const Ints second = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(mask, x + layer.taps[t + 1]));
-    Multiply2(sums.part[0], _mm512_unpacklo_epi16(first, second), _mm512_load_si512(weights));
-    Multiply2(sums.part[1], _mm512_unpackhi_epi16(first, second), _mm512_load_si512(weights + 32));
-  }
-  return sums;
+/// 64 channels as sums, or four bytes of each.
+struct Wide {
+  Ints part[4];
+};
+
+/// The bytes that four registers have of each channel, side by side, in lanes of Int8WideChannel.
+[[gnu::always_inline]] inline Wide Transpose(Ints a, Ints b, Ints c, Ints d) {
+  const Ints ab0 = _mm512_unpacklo_epi8(a, b), ab1 = _mm512_unpackhi_epi8(a, b);
+  const Ints cd0 = _mm512_unpacklo_epi8(c, d), cd1 = _mm512_unpackhi_epi8(c, d);
+  return {{_mm512_unpacklo_epi16(ab0, cd0), _mm512_unpackhi_epi16(ab0, cd0),
+           _mm512_unpacklo_epi16(ab1, cd1), _mm512_unpackhi_epi16(ab1, cd1)}};
 }
 
-void Depthwise(const Int8Layer& layer, const int16_t* weights, const Int8Epilogue& epilogue,
+[[gnu::always_inline]] inline void MultiplyWide(Wide& sums, const Wide& x, const int8_t* weights) {
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    Multiply4(sums.part[j], x.part[j], _mm512_load_si512(weights + 64 * j));
+  }
+}
+
+[[gnu::always_inline]] inline Wide NoSums() {
+  const Ints zero = _mm512_setzero_si512();
+  return {{zero, zero, zero, zero}};
+}
+
+[[gnu::always_inline]] inline void StoreWide(const Int8Epilogue& e, __mmask64 mask,
+                                             const Wide& sums, const uint8_t* residual,
+                                             uint8_t* y) {
+  Ints v[4];
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) v[j] = _mm512_cvtps_epi32(Scaled(e, sums.part[j], j));
+  if (e.has_residual) {
+    const Ints zero = _mm512_setzero_si512();
+    const Wide r = Transpose(_mm512_maskz_loadu_epi8(mask, residual), zero, zero, zero);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) v[j] = AddResidual(e, v[j], r.part[j]);
+  }
+  const Ints bytes =
+      _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+  const Ints low = _mm512_set1_epi8(static_cast<char>(e.has_residual ? e.sum_low : e.low));
+  const Ints high = _mm512_set1_epi8(static_cast<char>(e.has_residual ? e.sum_high : e.high));
+  _mm512_mask_storeu_epi8(y, mask, _mm512_min_epu8(_mm512_max_epu8(bytes, low), high));
+}
+
+void Depthwise(const Int8Layer& layer, const int8_t* weights, const Int8Epilogue& epilogue,
                const Int8Row* rows, ptrdiff_t count) {
-  const Finisher finisher(epilogue, layer.stored);
-  const __mmask32 mask = layer.stored >= 32 ? ~__mmask32{0} : (__mmask32{1} << layer.stored) - 1;
+  const __mmask64 mask = First64(layer.stored);
   for (ptrdiff_t r = 0; r < count; ++r) {
     const Int8Row& row = rows[r];
+    const uint8_t* residual = row.residual == nullptr ? row.y : row.residual;
+    for (ptrdiff_t p = 0; p < row.pixels; ++p) {
+      const uint8_t* x = row.x + p * layer.x_step;
+      const auto load = [&](ptrdiff_t t) __attribute__((always_inline)) {
+        return _mm512_maskz_loadu_epi8(mask, x + layer.taps[t]);
+      };
+      Wide sums = NoSums();
+      const int8_t* w = weights;
+      for (ptrdiff_t t = 0; t < layer.tap_count; t += 4, w += 4 * 64) {
+        MultiplyWide(sums, Transpose(load(t), load(t + 1), load(t + 2), load(t + 3)), w);
+      }
+      const ptrdiff_t at = p * layer.y_step;
+      StoreWide(epilogue, mask, sums, residual + at, row.y + at);
+    }
+  }
+}
+
+void Depthwise3(const Int8Layer& layer, const int8_t* weights, const Int8Epilogue& epilogue,
+                const Int8Row* rows, ptrdiff_t count) {
+  const __mmask64 mask = First64(layer.stored);
+  const ptrdiff_t step = layer.x_step;
+  for (ptrdiff_t r = 0; r < count; ++r) {
+    const Int8Row& row = rows[r];
+    const uint8_t* residual = row.residual == nullptr ? row.y : row.residual;
     for (ptrdiff_t p = 0; p < row.pixels; p += 2) {
       const bool two = p + 1 < row.pixels;
-      const ptrdiff_t q = two ? p + 1 : p;
-      const uint8_t* residual = row.residual == nullptr ? row.y : row.residual;
-      finisher.Store(SumWindow(layer, weights, mask, row.x + p * layer.x_step),
-                     SumWindow(layer, weights, mask, row.x + q * layer.x_step),
-                     residual + p * layer.y_step, residual + q * layer.y_step,
-                     row.y + p * layer.y_step, two ? row.y + q * layer.y_step : nullptr);
+      // What only the second pixel sees is not there behind the last of an odd number.
+      const __mmask64 last = two ? mask : 0;
+      Wide first = NoSums(), second = NoSums();
+      const int8_t* w = weights;
+      for (ptrdiff_t t = 0; t < layer.tap_count; ++t, w += 8 * 64) {
+        const uint8_t* x = row.x + p * step + layer.taps[t];
+        const Wide seen =
+            Transpose(_mm512_maskz_loadu_epi8(mask, x), _mm512_maskz_loadu_epi8(mask, x + step),
+                      _mm512_maskz_loadu_epi8(mask, x + 2 * step),
+                      _mm512_maskz_loadu_epi8(last, x + 3 * step));
+        MultiplyWide(first, seen, w);
+        MultiplyWide(second, seen, w + 4 * 64);
+      }
+      const ptrdiff_t at = p * layer.y_step;
+      StoreWide(epilogue, mask, first, residual + at, row.y + at);
+      const ptrdiff_t next = at + layer.y_step;
+      if (two) StoreWide(epilogue, mask, second, residual + next, row.y + next);
     }
   }
 }
@@ -232,8 +300,7 @@ void Sum(const Int8Layer& layer, const int8_t* ones, int32_t factor, const uint8
     Ints sum = _mm512_setzero_si512();
     for (ptrdiff_t t = 0; t < layer.tap_count; ++t) {
       for (ptrdiff_t d = 0; d < layer.depth; d += 64) {
-        const ptrdiff_t left = layer.depth - d;
-        const __mmask64 mask = left >= 64 ? ~__mmask64{0} : (__mmask64{1} << left) - 1;
+        const __mmask64 mask = First64(layer.depth - d);
         Multiply4(sum, _mm512_maskz_loadu_epi8(mask, x + layer.taps[t] + d),
                   _mm512_maskz_loadu_epi8(mask, ones + d));
       }
@@ -266,10 +333,57 @@ void Add(const Int8Epilogue& epilogue, const uint8_t* a, const uint8_t* b, uint8
   }
 }
 
+/// 16 quantised numbers, bounded before the zero point is added, as QuantizedOffset does.
+[[gnu::always_inline]] inline Ints QuantizeSixteen(__mmask16 mask, const float* x, Floats scale,
+                                                   Floats zero_point) {
+  const Floats ratio = _mm512_div_ps(_mm512_maskz_loadu_ps(mask, x), scale);
+  const Floats low = _mm512_sub_ps(_mm512_setzero_ps(), zero_point);
+  const Floats high = _mm512_sub_ps(_mm512_set1_ps(255), zero_point);
+  // Of a NaN and a number, the greater is the second operand.
+  const Floats bounded = _mm512_min_ps(_mm512_max_ps(ratio, low), high);
+  return _mm512_add_epi32(_mm512_cvtps_epi32(bounded), _mm512_cvtps_epi32(zero_point));
+}
+
+void Quantize(const float* const planes[kInt8Depth], ptrdiff_t pixels, float scale,
+              float zero_point, uint8_t* y) {
+  const Floats scales = _mm512_set1_ps(scale), zeros = _mm512_set1_ps(zero_point);
+  for (ptrdiff_t p = 0; p < pixels; p += 16) {
+    const auto mask = static_cast<__mmask16>(First32(pixels - p));
+    Ints pixel = _mm512_setzero_si512();
+    for (int i = kInt8Depth - 1; i >= 0; --i) {
+      pixel = _mm512_slli_epi32(pixel, 8);
+      if (planes[i] == nullptr) continue;
+      pixel = _mm512_or_si512(pixel, QuantizeSixteen(mask, planes[i] + p, scales, zeros));
+    }
+    _mm512_mask_storeu_epi32(y + kInt8Depth * p, mask, pixel);
+  }
+}
+
+void Maximum(const uint8_t* x, ptrdiff_t rows, ptrdiff_t row_step, ptrdiff_t columns,
+             ptrdiff_t column_step, uint8_t* y, ptrdiff_t count) {
+  for (ptrdiff_t i = 0; i < count; i += 64) {
+    const __mmask64 mask = First64(count - i);
+    Ints greatest = _mm512_setzero_si512();
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      for (ptrdiff_t c = 0; c < columns; ++c) {
+        const uint8_t* from = x + r * row_step + c * column_step + i;
+        greatest = _mm512_max_epu8(greatest, _mm512_maskz_loadu_epi8(mask, from));
+      }
+    }
+    _mm512_mask_storeu_epi8(y + i, mask, greatest);
+  }
+}
+
 }  // namespace
 
 namespace avx512vnni {
-const Int8Microkernels kInt8 = {.conv = Conv, .depthwise = Depthwise, .sum = Sum, .add = Add};
+const Int8Microkernels kInt8 = {.conv = Conv,
+                                .depthwise = Depthwise,
+                                .depthwise3 = Depthwise3,
+                                .sum = Sum,
+                                .add = Add,
+                                .quantize = Quantize,
+                                .maximum = Maximum};
 }  // namespace avx512vnni
 
 }  // namespace trawl::engine::simd

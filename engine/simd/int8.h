@@ -22,11 +22,20 @@ constexpr int Int8Channel(int lane) {
   return 8 * (i / 4) + 4 * part + i % 4;
 }
 
+/// Channels of a panel of a depthwise convolution: a register of bytes, four of sums.
+inline constexpr int kInt8WidePanel = 64;
+
+/// As Int8Channel, for the four registers of a wide panel.
+constexpr int Int8WideChannel(int lane) {
+  const int part = lane / 16, i = lane % 16;
+  return 16 * (i / 4) + 4 * part + i % 4;
+}
+
 /// y = clamp(round(sum · multiplier + shift), low, high), ties to even, one rounding before it.
 /// With a residual r, y = clamp(round(y · own_scale + (r · residual_scale + sum_shift)), sum_low,
 /// sum_high).
 struct Int8Epilogue {
-  const float* multiplier = nullptr;  // [kInt8Panel] by lane, 64-byte aligned
+  const float* multiplier = nullptr;  // [panel] by lane, 64-byte aligned
   const float* shift = nullptr;       // likewise
   uint8_t low = 0, high = 255;
   bool has_residual = false;
@@ -58,16 +67,27 @@ struct Int8Microkernels {
   /// A panel of a convolution. Weights are [taps][depth / 4][2][16][4] by lane, 64-byte aligned.
   void (*conv)(const Int8Layer& layer, const int8_t* weights, const Int8Epilogue& epilogue,
                const Int8Row* rows, ptrdiff_t count) = nullptr;
-  /// A panel of channels with windows of their own. Tap 2i and tap 2i + 1 share weights
-  /// [tap_count / 2][2][16][2]; tap_count is even. `depth` means nothing.
-  void (*depthwise)(const Int8Layer& layer, const int16_t* weights, const Int8Epilogue& epilogue,
+  /// A wide panel of channels with windows of their own. Taps come in fours, each with weights
+  /// [4][16][4] by lane, the last number being the tap. `depth` means nothing.
+  void (*depthwise)(const Int8Layer& layer, const int8_t* weights, const Int8Epilogue& epilogue,
                     const Int8Row* rows, ptrdiff_t count) = nullptr;
+  /// The same for windows three wide of neighbouring pixels, which share what they read: each of
+  /// `taps` is the first of a row, with weights [4][16][4] whose last tap weighs 0, and the same
+  /// weights once more, a tap later.
+  void (*depthwise3)(const Int8Layer& layer, const int8_t* weights, const Int8Epilogue& epilogue,
+                     const Int8Row* rows, ptrdiff_t count) = nullptr;
   /// sums[pixel] = factor · Σ x over all taps, where `ones` is 1, not 0: [depth].
   void (*sum)(const Int8Layer& layer, const int8_t* ones, int32_t factor, const uint8_t* x,
               ptrdiff_t pixels, int32_t* sums) = nullptr;
   /// y = clamp(round(a · own_scale + (b · residual_scale + sum_shift)), sum_low, sum_high).
   void (*add)(const Int8Epilogue& epilogue, const uint8_t* a, const uint8_t* b, uint8_t* y,
               ptrdiff_t count) = nullptr;
+  /// y[4p + i] = saturate(round(planes[i][p] / scale) + zero_point); 0 where there is no plane.
+  void (*quantize)(const float* const planes[kInt8Depth], ptrdiff_t pixels, float scale,
+                   float zero_point, uint8_t* y) = nullptr;
+  /// y[i] = max over the window's rows and columns of x[row · row_step + column · column_step + i].
+  void (*maximum)(const uint8_t* x, ptrdiff_t rows, ptrdiff_t row_step, ptrdiff_t columns,
+                  ptrdiff_t column_step, uint8_t* y, ptrdiff_t count) = nullptr;
 };
 
 }  // namespace trawl::engine::simd

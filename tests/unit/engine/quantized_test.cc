@@ -2,7 +2,9 @@
 // the reference kernels define. Method: graphs of QuantizeLinear, operators and DequantizeLinear
 // with random weights, at odd sizes, kernels, strides, dilations, pads and groups, by one thread
 // and by three, compared byte for byte; and with f32, within a step of the grid.
+#include <array>
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "engine/simd/microkernels.h"
@@ -256,6 +258,53 @@ INSTANTIATE_TEST_SUITE_P(
                  .pad_begin = 4,
                  .pad_end = 4,
                  .group = 6},
+        ConvCase{.channels = 8,
+                 .outputs = 8,
+                 .height = 9,
+                 .width = 13,
+                 .kernel = 3,
+                 .pad_begin = 1,
+                 .pad_end = 1,
+                 .group = 8,
+                 .weight_zero = 165},
+        ConvCase{.channels = 16,
+                 .outputs = 16,
+                 .height = 7,
+                 .width = 6,
+                 .kernel = 5,
+                 .pad_begin = 2,
+                 .pad_end = 2,
+                 .group = 16,
+                 .is_signed = true},
+        ConvCase{.channels = 16,
+                 .outputs = 16,
+                 .height = 9,
+                 .width = 9,
+                 .kernel = 3,
+                 .stride = 2,
+                 .pad_begin = 1,
+                 .pad_end = 1,
+                 .group = 16},
+        ConvCase{.channels = 96,
+                 .outputs = 96,
+                 .height = 6,
+                 .width = 9,
+                 .kernel = 3,
+                 .pad_begin = 1,
+                 .pad_end = 1,
+                 .group = 96,
+                 .weight_zero = 90},
+        ConvCase{.channels = 144,
+                 .outputs = 144,
+                 .height = 8,
+                 .width = 8,
+                 .kernel = 3,
+                 .stride = 2,
+                 .pad_end = 1,
+                 .group = 144,
+                 .weight_zero = 254},
+        ConvCase{.channels = 70, .outputs = 70, .height = 5, .width = 4, .kernel = 1, .group = 70},
+        ConvCase{.channels = 3, .outputs = 3, .height = 5, .width = 37, .kernel = 3, .group = 3},
         ConvCase{.channels = 6,
                  .outputs = 12,
                  .height = 8,
@@ -296,6 +345,34 @@ TEST(QuantizedOperators, GiveTheReferencesBytesForConcatenationsAndSums) {
   ExpectSameBytes(q.b.Build(joined), x, "QuantizedConcat", 0.012f);
   // A number of the concatenation may be off by a step, which the sum takes twice.
   ExpectSameBytes(copy.b.Build(sum), x, "QuantizedAdd", 0.02f, 2);
+}
+
+TEST(QuantizedOperators, GiveTheReferencesBytesForPoolsOfAnyWindow) {
+  for (const auto& [channels, kernel, stride, dilation, pad] :
+       {std::array<int64_t, 5>{64, 3, 2, 1, 0}, {100, 2, 1, 3, 1}, {3, 5, 3, 1, 2}}) {
+    Quantizer q;
+    ValueId y = q.OnGrid(q.b.Input({kBatch, channels, 11, 8}), 0.008f, 125);
+    y = q.b.Node("MaxPool", {y},
+                 Attrs({{"kernel_shape", IntsAttribute{kernel, kernel}},
+                        {"strides", IntsAttribute{stride, stride}},
+                        {"dilations", IntsAttribute{dilation, dilation}},
+                        {"pads", IntsAttribute{pad, pad, pad, pad}}}));
+    const Tensor x = RandomTensor({3, channels, 11, 8}, 7);
+    ExpectSameBytes(q.b.Build(q.OnGrid(y, 0.008f, 125)), x, "QuantizedMaxPool", 0.008f);
+  }
+}
+
+TEST(QuantizedOperators, GiveTheReferencesBytesForInputsThatAreNoNumbersOrTies) {
+  Quantizer q;
+  const ValueId y = q.OnGrid(q.b.Input({kBatch, 5, 3, 7}), 0.25f, 3);
+  const ValueId pooled = q.b.Node("MaxPool", {y}, Attrs({{"kernel_shape", IntsAttribute{1, 1}}}));
+  Tensor x = RandomTensor({2, 5, 3, 7}, 7);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float odd[] = {kInfinity, -kInfinity, std::nanf(""), 0.125f, 0.375f, -0.125f, 1e30f, -0.0f};
+  for (size_t i = 0; i < x.data<float>().size(); ++i) {
+    x.mutable_data<float>()[i] = i % 3 == 0 ? odd[i / 3 % 8] : 20 * x.data<float>()[i];
+  }
+  ExpectSameBytes(q.b.Build(q.OnGrid(pooled, 0.25f, 3)), x, "QuantizedMaxPool", 0.25f);
 }
 
 TEST(QuantizedOperators, StayInF32WithAReasonWhereTheyDoNotFit) {
