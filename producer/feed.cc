@@ -10,15 +10,13 @@ namespace {
 /// Lists the source. The store returns keys in order, so the last key is the whole cursor.
 class ListingFeed final : public Feed {
  public:
-  ListingFeed(const ProducerOptions& options, const ListingCursor& cursor)
-      : options_(options), cursor_(cursor) {
-    if (cursor_.entries == 0) cursor_.last_key = options_.filter.start_after;
+  ListingFeed(const FeedSource& from, const ListingCursor& cursor) : from_(from), cursor_(cursor) {
+    if (cursor_.entries == 0) cursor_.last_key = from_.filter.start_after;
   }
 
   Result<FeedPage> Next(int max_objects) override {
     TRAWL_ASSIGN(storage::ListPage page,
-                 options_.objects.List(options_.spec.source, options_.prefix, cursor_.last_key,
-                                       max_objects));
+                 from_.objects.List(from_.source, from_.prefix, cursor_.last_key, max_objects));
     const uint64_t entries_before = cursor_.entries;
     FeedPage fresh;
     fresh.last = page.last;
@@ -44,19 +42,19 @@ class ListingFeed final : public Feed {
     cursor_.last_key = object.key;
     ++cursor_.entries;
     page.cursor = cursor_;
-    if (options_.filter.Takes(object.key)) page.objects.push_back(std::move(object));
+    if (from_.filter.Takes(object.key)) page.objects.push_back(std::move(object));
     return OkStatus();
   }
 
-  const ProducerOptions& options_;
+  const FeedSource from_;
   ListingCursor cursor_;
 };
 
 /// Reads a manifest. A key that comes twice is one object.
 class ManifestFeed final : public Feed {
  public:
-  ManifestFeed(std::unique_ptr<ManifestReader> reader, const KeyFilter& filter)
-      : reader_(std::move(reader)), filter_(filter) {}
+  ManifestFeed(std::unique_ptr<ManifestReader> reader, KeyFilter filter)
+      : reader_(std::move(reader)), filter_(std::move(filter)) {}
 
   /// Reads over what is enqueued already, and remembers its keys.
   Status SkipTo(const ListingCursor& cursor) {
@@ -94,7 +92,7 @@ class ManifestFeed final : public Feed {
 
  private:
   std::unique_ptr<ManifestReader> reader_;
-  const KeyFilter& filter_;
+  const KeyFilter filter_;
   KeySet seen_;
 };
 
@@ -102,8 +100,8 @@ class ManifestFeed final : public Feed {
 class InventoryFeed final : public Feed {
  public:
   InventoryFeed(Inventory inventory, std::unique_ptr<DocumentStore> documents,
-                const ProducerOptions& options, std::stop_token stop)
-      : options_(options),
+                const FeedSource& from, std::stop_token stop)
+      : from_(from),
         digest_hex_(inventory.digest_hex),
         reader_(std::move(inventory), std::move(documents), std::move(stop)) {}
 
@@ -122,7 +120,7 @@ class InventoryFeed final : public Feed {
         page.last = true;
         break;
       }
-      if (object->key.starts_with(options_.prefix) && options_.filter.Takes(object->key))
+      if (object->key.starts_with(from_.prefix) && from_.filter.Takes(object->key))
         page.objects.push_back(std::move(*object));
     }
     const InventoryReader::Position position = reader_.position();
@@ -134,15 +132,15 @@ class InventoryFeed final : public Feed {
   }
 
  private:
-  const ProducerOptions& options_;
+  const FeedSource from_;
   const std::string digest_hex_;
   InventoryReader reader_;
 };
 
-Result<std::unique_ptr<Feed>> OpenInventory(Inventory inventory, const ProducerOptions& options,
+Result<std::unique_ptr<Feed>> OpenInventory(Inventory inventory, const FeedSource& from,
                                             const ListingCursor& cursor, std::stop_token stop) {
-  TRAWL_ASSIGN(auto documents, DocumentStore::Open(options.settings));
-  auto feed = std::make_unique<InventoryFeed>(std::move(inventory), std::move(documents), options,
+  TRAWL_ASSIGN(auto documents, DocumentStore::Open(from.settings));
+  auto feed = std::make_unique<InventoryFeed>(std::move(inventory), std::move(documents), from,
                                               std::move(stop));
   TRAWL_TRY(feed->SkipTo(cursor));
   return feed;
@@ -150,16 +148,16 @@ Result<std::unique_ptr<Feed>> OpenInventory(Inventory inventory, const ProducerO
 
 }  // namespace
 
-Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options, const ListingCursor& cursor,
+Result<std::unique_ptr<Feed>> OpenFeed(const FeedSource& from, const ListingCursor& cursor,
                                        std::stop_token stop) {
-  if (options.manifest_path.empty()) return std::make_unique<ListingFeed>(options, cursor);
+  if (from.manifest_path.empty()) return std::make_unique<ListingFeed>(from, cursor);
   TRAWL_ASSIGN(std::optional<Inventory> inventory,
-               ReadInventory(options.manifest_path, options.settings, stop));
-  if (inventory) return OpenInventory(std::move(*inventory), options, cursor, std::move(stop));
+               ReadInventory(from.manifest_path, from.settings, stop));
+  if (inventory) return OpenInventory(std::move(*inventory), from, cursor, std::move(stop));
   TRAWL_ASSIGN(auto reader,
-               ManifestReader::Open(options.manifest_path, options.spec.source,
-                                    options.manifest_column, options.settings, std::move(stop)));
-  auto feed = std::make_unique<ManifestFeed>(std::move(reader), options.filter);
+               ManifestReader::Open(from.manifest_path, from.source, from.manifest_column,
+                                    from.settings, std::move(stop)));
+  auto feed = std::make_unique<ManifestFeed>(std::move(reader), from.filter);
   TRAWL_TRY(feed->SkipTo(cursor));
   return feed;
 }

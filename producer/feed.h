@@ -4,11 +4,14 @@
 
 #include <memory>
 #include <stop_token>
+#include <string>
 #include <vector>
 
 #include "config/records.h"
+#include "config/settings.h"
 #include "config/status.h"
-#include "producer/producer.h"
+#include "producer/key_filter.h"
+#include "storage/object_store/object_store.h"
 
 namespace trawl::producer {
 
@@ -28,9 +31,18 @@ class Feed {
   virtual Result<FeedPage> Next(int max_objects) = 0;
 };
 
-/// Opens the job's feed behind `cursor`. Errors: kNotFound (no manifest), kFailedPrecondition (the
+/// What is to be read; see ProducerOptions for each.
+struct FeedSource {
+  const Settings& settings;
+  storage::ObjectStore& objects;
+  std::string source, prefix;
+  std::string manifest_path, manifest_column;
+  KeyFilter filter = {};
+};
+
+/// Opens the feed behind `cursor`. Errors: kNotFound (no manifest), kFailedPrecondition (the
 /// manifest is not the one that the cursor was made for).
-Result<std::unique_ptr<Feed>> OpenFeed(const ProducerOptions& options, const ListingCursor& cursor,
+Result<std::unique_ptr<Feed>> OpenFeed(const FeedSource& from, const ListingCursor& cursor,
                                        std::stop_token stop);
 
 }  // namespace trawl::producer

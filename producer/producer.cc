@@ -24,6 +24,16 @@ std::string InputOf(const ProducerOptions& options) {
   return InputName(options.prefix, options.manifest_path, options.manifest_column, options.filter);
 }
 
+FeedSource SourceOf(const ProducerOptions& options) {
+  return {.settings = options.settings,
+          .objects = options.objects,
+          .source = options.spec.source,
+          .prefix = options.prefix,
+          .manifest_path = options.manifest_path,
+          .manifest_column = options.manifest_column,
+          .filter = options.filter};
+}
+
 Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {
   const auto differs = [&](std::string_view what, std::string_view was, std::string_view is) {
     return Error(Code::kFailedPrecondition,
@@ -176,7 +186,7 @@ Result<ProducerReport> RunProducer(const ProducerOptions& options, StopSignals s
   ProducerReport report{.job = enqueuer.job(), .objects_before = enqueuer.job().objects};
   report.was_sealed = enqueuer.sealed();
   if (report.was_sealed) return report;
-  TRAWL_ASSIGN(const auto feed, OpenFeed(options, enqueuer.job().cursor, stop.drain));
+  TRAWL_ASSIGN(const auto feed, OpenFeed(SourceOf(options), enqueuer.job().cursor, stop.drain));
   uint64_t duplicates = 0;
   while (!enqueuer.sealed()) {
     if (stop.drain.stop_requested()) return Error(Code::kCancelled, "interrupted while listing");

@@ -98,7 +98,8 @@ struct Parser {
   }
 };
 
-void AddJobOptions(CLI::App& command, JobArguments& job) {
+/// What a job takes of which source, and its model.
+void AddSourceOptions(CLI::App& command, JobArguments& job) {
   command.add_option("SOURCE", job.source,
                      "A folder, s3://bucket/prefix, or an http(s):// base (with --manifest)");
   command.add_option("--manifest", job.manifest,
@@ -121,6 +122,10 @@ void AddJobOptions(CLI::App& command, JobArguments& job) {
   command.add_option("--start-after", job.filter.start_after,
                      "List only keys behind this one, in the order of their bytes");
   command.add_option("--model", job.model, kModelDoc)->required();
+}
+
+void AddJobOptions(CLI::App& command, JobArguments& job) {
+  AddSourceOptions(command, job);
   command.add_option("--job", job.job, "Name of the job; the same name goes on with that job");
 }
 
@@ -140,6 +145,7 @@ void Check(const JobArguments& job) {
 struct Targets {
   RunArguments run;
   ProducerArguments producer;
+  PlanArguments plan;
   WorkerArguments worker;
   CollectorArguments collector;
   StatusArguments status;
@@ -156,6 +162,42 @@ struct Targets {
   ModelQuantizeArguments quantize;
   SettingsArguments settings;
 };
+
+void AddPlanCommand(Parser& parser, PlanArguments& target,
+                    std::function<SettingFlags&(CLI::App&)> flags_of) {
+  CLI::App& plan = parser.Command(
+      "plan", "What a job would take: classify a sample, forecast the rest, write nothing", target);
+  AddSourceOptions(plan, target.job);
+  plan.add_option("--sample", target.sample, "Objects to classify, at most")
+      ->check(CLI::Range(int64_t{1}, int64_t{100'000}))
+      ->capture_default_str();
+  plan.add_option("--keys", target.keys, "Keys to list and draw the sample from, at most")
+      ->check(CLI::Range(int64_t{1}, int64_t{100'000'000}))
+      ->capture_default_str();
+  plan.add_option("--objects", target.objects,
+                  "Objects of the whole source, where you know it and --keys are not all")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 50));
+  plan.add_option("--workers", target.workers, "Workers to forecast for")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  plan.add_option("--cores", target.cores, "Cores of each worker [as many as here]")
+      ->check(CLI::Range(1, 1024));
+  plan.add_option("--price-per-hour", target.price_per_hour,
+                  "What a worker costs an hour, in your currency; without it, no cost is forecast")
+      ->check(CLI::Range(0.0, 1e6));
+  plan.add_option("--deadline", target.deadline_s,
+                  "Suggest how many workers end within this time: 90min, 8h, 2d")
+      ->transform(CLI::AsNumberWithUnit(
+          std::map<std::string, double>{{"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86'400}},
+          CLI::AsNumberWithUnit::UNIT_REQUIRED, "TIME"))
+      ->check(CLI::PositiveNumber);
+  plan.add_flag("--json", target.json, "One JSON object");
+  AddSettings(plan, flags_of(plan),
+              {Section::kObjects, Section::kImages, Section::kWorking, Section::kProcess});
+  plan.footer(
+      "Example:\n  trawl plan s3://photos/2026/ --model resnet18/ --workers 4 --cores 8 "
+      "--deadline 8h");
+}
 
 void AddMainCommands(Parser& parser, Targets& targets,
                      std::function<SettingFlags&(CLI::App&)> flags_of) {
@@ -367,6 +409,7 @@ std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
   parser.app.require_subcommand(1);
   parser.app.footer(kExitCodes);
   AddMainCommands(parser, targets, flags_of);
+  AddPlanCommand(parser, targets.plan, flags_of);
   AddQueryCommands(parser, targets, flags_of);
   AddJobCommands(parser, targets, flags_of);
   AddModelCommands(parser, targets, flags_of);
@@ -378,6 +421,7 @@ std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
   try {
     parser.app.parse(argc, argv);
     if (parser.app.got_subcommand("run")) Check(targets.run.job);
+    if (parser.app.got_subcommand("plan")) Check(targets.plan.job);
     if (parser.app.got_subcommand("producer")) Check(targets.producer.job);
   } catch (const CLI::ParseError& error) {
     const bool asked = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);

@@ -1,6 +1,7 @@
 #pragma once
 // The command line as data: one struct a subcommand, filled by Parse. CLI11 stays in arguments.cc.
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -28,6 +29,18 @@ struct RunArguments {
 
 struct ProducerArguments {
   JobArguments job;
+};
+
+struct PlanArguments {
+  JobArguments job;
+  int64_t sample = 500;
+  int64_t keys = 100'000;
+  int64_t objects = 0;  // of the whole source; 0: those listed
+  int workers = 1;
+  int cores = 0;  // of a worker; 0: as many as here
+  std::optional<double> price_per_hour;
+  std::optional<double> deadline_s;
+  bool json = false;
 };
 
 struct WorkerArguments {};
@@ -121,7 +134,7 @@ struct SettingsArguments {
 };
 
 struct Arguments {
-  std::variant<RunArguments, ProducerArguments, WorkerArguments, CollectorArguments,
+  std::variant<RunArguments, ProducerArguments, PlanArguments, WorkerArguments, CollectorArguments,
                StatusArguments, ResultsArguments, ClassifyArguments, ControlArguments,
                VerifyArguments, RepairArguments, RetryArguments, ModelInspectArguments,
                ModelBenchArguments, ModelQuantizeArguments, SettingsArguments>

@@ -9,6 +9,7 @@ namespace trawl::ops {
 
 int Run(const RunArguments& arguments, Settings settings, SignalStops& signals);
 int Produce(const ProducerArguments& arguments, const Settings& settings, SignalStops& signals);
+int Plan(const PlanArguments& arguments, Settings settings, SignalStops& signals);
 int Work(const Settings& settings, SignalStops& signals);
 int Collect(const CollectorArguments& arguments, const Settings& settings, SignalStops& signals);
 int PrintStatus(const StatusArguments& arguments, SignalStops& signals);

@@ -35,6 +35,7 @@ int Dispatch(const Arguments& arguments) {
       Overloaded{
           [&](const RunArguments& command) { return Run(command, settings, signals); },
           [&](const ProducerArguments& command) { return Produce(command, settings, signals); },
+          [&](const PlanArguments& command) { return Plan(command, settings, signals); },
           [&](const WorkerArguments&) { return Work(settings, signals); },
           [&](const CollectorArguments& command) { return Collect(command, settings, signals); },
           [&](const StatusArguments& command) { return PrintStatus(command, signals); },
