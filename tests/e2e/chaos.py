@@ -22,6 +22,10 @@ import time
 
 import trawl_e2e as e2e
 
+FAILPOINTS = os.environ.get(
+    "TRAWL_FAILPOINTS", str(e2e.SOURCE / "build/tests/e2e/trawl_failpoints")
+)
+EXIT_CODE = 86  # of a process that came to its failpoint
 SESSION_TIMEOUT_MS = 6_000
 TRANSACTION_TIMEOUT_MS = 10_000
 
@@ -259,6 +263,7 @@ class Fleet:
         self.lock = threading.Lock()
         self.roles = {}  # name -> arguments of what has to run
         self.processes = {}
+        self.exits = collections.Counter()  # (name, exit code) of what was started again
         self.stopping = False
         self.supervisor = threading.Thread(target=self._supervise, daemon=True)
         self.supervisor.start()
@@ -289,6 +294,7 @@ class Fleet:
             with self.lock:
                 for name, process in self.processes.items():
                     if name in self.roles and process.poll() is not None and not self.stopping:
+                        self.exits[name, process.returncode] += 1
                         self._start(name)
             time.sleep(0.2)
 
@@ -342,25 +348,26 @@ class OracleError(AssertionError):
     """What the oracle found wrong."""
 
 
-def check_exactly_once(fleet, keys, failures=None):
+def check_exactly_once(fleet, keys, failures=None, job=None):
     """Each key has exactly one outcome in SQLite and one on the committed topic, the same one, and
     no other key has any. `failures`: key -> error code of those that have to fail; every other key
-    must have predictions."""
+    must have predictions. `job`: if it is not the fleet's."""
     failures = failures or {}
+    job = job or fleet.job
     connection_rows = e2e.query(
         fleet.db,
         "SELECT o.key, o.error_code FROM objects o JOIN jobs j ON j.id = o.job_id WHERE j.job = ?",
-        fleet.job,
+        job,
     )
     records = [json.loads(value) for value in fleet.broker.committed("trawl.results")]
     topic_rows = [
         (each["key"], each["error"]["code"] if "error" in each else None)
         for each in records
-        if each["job"] == fleet.job
+        if each["job"] == job
     ]
     for where, rows in (("SQLite", connection_rows), ("the committed topic", topic_rows)):
         _check_rows(where, rows, keys, failures)
-    [(twice,)] = e2e.query(fleet.db, "SELECT duplicates FROM jobs WHERE job = ?", fleet.job)
+    [(twice,)] = e2e.query(fleet.db, "SELECT duplicates FROM jobs WHERE job = ?", job)
     if twice:
         raise OracleError(f"SQLite: {twice} records came twice")
     [(integrity,)] = e2e.query(fleet.db, "PRAGMA integrity_check")

@@ -8,6 +8,7 @@ CI runs; ops/soak.sh runs the full figures.
 
 import json
 import os
+import pathlib
 import random
 import signal
 import sqlite3
@@ -162,31 +163,76 @@ class ChaosTest(OnChaosBroker):
         self.finish(keys)
 
     def test_malformed_messages_are_one_failure_each(self):
-        good = scaled(2000)
-        malformed = scaled(2000)
+        keys = self.begin(scaled(500))
         topic = f"trawl.work.{self.fleet.job}"
-        keys = self.begin(good)
-        samples = ["x", "null", "{}", "[" * 5000, '{"version":99}', '{"version":1,"job":"j"}']
-        samples += ['{"version":1,"job":"j","seq":9223372036854775808}', '{"a":NaN}', "\x01\x02"]
-        lines = "\n".join(self.random.choice(samples) for _ in range(malformed)) + "\n"
-        subprocess.run(
-            ["kcat", "-P", "-b", self.broker.address, "-t", topic],
-            input=lines.encode(),
+        self.put_messages(topic, [self.malformed_message(i) for i in range(scaled(500))])
+        done = subprocess.run(
+            ["kcat", "-C", "-b", self.broker.address, "-t", topic, "-e", "-q", "-f", "%k\t%p/%o\n"],
             check=True,
-            timeout=120,
+            timeout=e2e.TIMEOUT_S,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        self.fleet.wait_for_rows(good, 300)
-        self.fleet.wait_for_rows(malformed, 300, f"malformed/{topic}")
+        lines = [line.split("\t") for line in done.stdout.splitlines()]
+        places = {f"{topic}/{place}" for key, place in lines if key == "nobody"}
+        self.assertEqual(len(places), scaled(500))
+        filed = f"malformed/{topic}"
+        self.fleet.wait_for_rows(len(keys), 300)
+        self.fleet.wait_for_rows(len(places), 300, filed)
         chaos.check_exactly_once(self.fleet, keys)
-        places = [
-            json.loads(value)
-            for value in self.broker.committed("trawl.results")
-            if json.loads(value)["job"] == f"malformed/{topic}"
+        chaos.check_exactly_once(self.fleet, places, dict.fromkeys(places, "internal"), job=filed)
+        self.assertEqual(self.fleet.exits, {}, "nobody may die of a message")
+        for name, process in self.fleet.processes.items():
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+            self.assertLess(int(peak.split()[1]) << 10, 256 << 20, f"{name}'s memory")
+
+    def malformed_message(self, i):
+        """Of ten kinds, each of many values."""
+        work = json.dumps({"version": 1, "job": "j", "seq": i, "objects": [{"key": "k" * 50}] * 9})
+        kinds = [
+            lambda: b"",
+            lambda: self.random.randbytes(1 + i % 2000),
+            lambda: work.encode()[: self.random.randrange(1, len(work) - 1)],
+            lambda: work.replace('"version": 1', f'"version": {99 + i}').encode(),
+            lambda: work.replace(f'"seq": {i}', '"seq": 9223372036854775808').encode(),
+            lambda: b'{"version":1,"job":7,"seq":"0","objects":{}}',
+            lambda: b"[" * 100_000,
+            lambda: b'{"version":1,"job":"\xff\xfe\x00","seq":0,"objects":[],"n":NaN}',
+            lambda: b"\0" * (1 + i % 100),
+            lambda: b'{"version":1,"job":"' + b"x" * (900_000 if i % 100 == 9 else 9_000) + b'"}',
         ]
-        self.assertEqual(len(places), malformed)
-        for each in places:
-            self.assertRegex(each["key"], rf"^{topic}/\d+/\d+$")
-        self.assertEqual(len({each["key"] for each in places}), malformed)
+        return kinds[i % len(kinds)]()
+
+    def put_messages(self, topic, messages):
+        """Any bytes, by kcat, under the key `nobody`; nothing becomes a message without a value."""
+        key, line = (f"--{self.random.getrandbits(64):016x}{end}--" for end in "kl")
+        subprocess.run(
+            ["kcat", "-P", "-Z", "-b", self.broker.address, "-t", topic, "-K", key, "-D", line],
+            input=b"".join(f"nobody{key}".encode() + each + line.encode() for each in messages),
+            check=True,
+            timeout=e2e.TIMEOUT_S,
+        )
+
+    def test_an_object_that_kills_its_worker_fails_after_the_third_try(self):
+        self.fleet = self.make_fleet([chaos.FAILPOINTS])
+        self.fleet.environment |= {"FAILPOINT": "opened", "FAILPOINT_FILE": "poison"}
+        keys = chaos.make_bucket(self.bucket, 200)
+        # In a message each, among good ones, and not the first there.
+        poison = {f"{i % 10}/{i:06}-poison.jpg": "internal" for i in range(3, 200, 64)}
+        poison = dict(list(poison.items())[: scaled(1)])
+        for name in poison:
+            os.link(self.bucket / keys[0], self.bucket / name)
+        self.fleet.run_collector()
+        self.fleet.run_workers(1, [e2e.SAMPLE, self.bucket])
+        self.assertEqual(self.fleet.produce(self.bucket).returncode, 0)
+        self.finish([*keys, *poison], 60 + 60 * len(poison), poison)
+        deaths = {("worker-0", chaos.EXIT_CODE): 3 * len(poison)}
+        self.assertEqual(self.fleet.exits, deaths, self.fleet.tail())
+        told = "SELECT attempts, message FROM failures WHERE job = ?"
+        for attempts, message in e2e.query(self.fleet.db, told, self.fleet.job):
+            self.assertEqual(attempts, 3)
+            self.assertIn("its worker died 3 times", message)
 
     def test_another_cluster_is_refused_and_nothing_is_lost(self):
         keys = self.begin(200, workers=1)

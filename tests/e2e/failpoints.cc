@@ -4,9 +4,11 @@
 //
 //   FAILPOINT=POINT       where: one of kPoints; without it, this is Trawl as it is
 //   FAILPOINT_PASS=COUNT  at which pass of that point (default 1, the first)
+//   FAILPOINT_FILE=TEXT   for the point `opened`: of a file whose path has this in it
 //
 // The end is _exit(kExitCode): no destructor, no good-bye of librdkafka to the broker, and no
 // other way to that exit code.
+#include <fcntl.h>
 #include <librdkafka/rdkafka.h>
 #include <sqlite3.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -31,8 +34,10 @@ constexpr std::string_view kBeforeCommit = "before-commit";  // the broker has e
 constexpr std::string_view kAfterCommit = "after-commit";
 constexpr std::string_view kBeforeStore = "before-store";  // SQLite's COMMIT
 constexpr std::string_view kAfterStore = "after-store";
-constexpr std::array kPoints = {kPolled,       kBegun,       kSent,        kBeforeOffsets,
-                                kBeforeCommit, kAfterCommit, kBeforeStore, kAfterStore};
+constexpr std::string_view kOpened = "opened";  // a file that kills whoever reads it
+constexpr std::array kPoints = {kPolled,        kBegun,        kSent,
+                                kBeforeOffsets, kBeforeCommit, kAfterCommit,
+                                kBeforeStore,   kAfterStore,   kOpened};
 
 struct Failpoint {
   std::string_view name;
@@ -57,6 +62,11 @@ void Pass(std::string_view point) {
   static const Failpoint failpoint = FromEnvironment();
   static std::atomic<long> passes_left = failpoint.passes_left;
   if (point == failpoint.name && --passes_left == 0) _exit(kExitCode);
+}
+
+bool IsPoison(std::string_view path) {
+  static const char* const poison = std::getenv("FAILPOINT_FILE");
+  return poison != nullptr && path.find(poison) != path.npos;
 }
 
 /// Not one of Trawl's own books, which every role reads at its start.
@@ -113,6 +123,16 @@ rd_kafka_error_t* __wrap_rd_kafka_commit_transaction(rd_kafka_t* client, int tim
   rd_kafka_error_t* error = __real_rd_kafka_commit_transaction(client, timeout_ms);
   if (error == nullptr) Pass(trawl::e2e::kAfterCommit);
   return error;
+}
+
+int __real_open(const char* path, int flags, ...);
+int __wrap_open(const char* path, int flags, ...) {
+  if (trawl::e2e::IsPoison(path)) Pass(trawl::e2e::kOpened);
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  return __real_open(path, flags, mode);
 }
 
 using SqliteRow = int (*)(void*, int, char**, char**);

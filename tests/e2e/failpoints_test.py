@@ -10,7 +10,6 @@ itself. The oracle is chaos.check_exactly_once. --crashes COUNT runs as many rou
 """
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -19,10 +18,7 @@ import unittest
 import chaos
 import trawl_e2e as e2e
 
-FAILPOINTS = os.environ.get(
-    "TRAWL_FAILPOINTS", str(e2e.SOURCE / "build/tests/e2e/trawl_failpoints")
-)
-EXIT_CODE = 86
+FAILPOINTS, EXIT_CODE = chaos.FAILPOINTS, chaos.EXIT_CODE
 KEYS = 96  # of each job
 # point -> how many passes a job of KEYS is sure to have, before the crash or after it. A worker's
 # first transaction claims its partitions, a producer's first opens the job.

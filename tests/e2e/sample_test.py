@@ -2,6 +2,7 @@
 
 Each form runs once over the bucket; all is then read from SQLite and held against truth.tsv.
 """
+
 import csv
 import pathlib
 import shutil
@@ -26,7 +27,8 @@ class SampleTest(unittest.TestCase):
             cls.truth = list(csv.DictReader(file, delimiter="\t"))
         for form in FORMS:
             done = e2e.trawl(
-                "run", e2e.BUCKET, "--model", e2e.SAMPLE / form, "--db", cls.db, "--job", form)
+                "run", e2e.BUCKET, "--model", e2e.SAMPLE / form, "--db", cls.db, "--job", form
+            )
             assert done.returncode == 1, f"{form}: exit code {done.returncode}: {done.stderr}"
 
     def top1(self, job):
