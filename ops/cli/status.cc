@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -25,6 +26,17 @@ constexpr milliseconds kPollInterval{250};
 // --wait gives the collector this long to hear of a job that was submitted a moment ago.
 constexpr std::chrono::seconds kAppearTimeout{30};
 
+/// A running job of which nothing has ended for so long is said to be stalled.
+constexpr int64_t kStalledMs = 600'000;
+
+/// The database cannot know that nobody writes into it any more.
+std::string StateNow(const JobStatus& job) {
+  const int64_t moved_ms = std::max(job.created_at_ms, job.last_result_ms.value_or(0));
+  const bool stalled =
+      job.state == "running" && SystemClock().WallMillis() - moved_ms >= kStalledMs;
+  return stalled ? "stalled" : job.state;
+}
+
 /// Shares of the stages in the time that the job's objects spent in them; they say where more hands
 /// would help.
 struct BusyShares {
@@ -41,7 +53,7 @@ JsonObject StatusJson(const JobStatus& job) {
   const BusyShares shares = SharesOf(job.busy);
   JsonObject json;
   json["job"] = job.job_id;
-  json["state"] = job.state;
+  json["state"] = StateNow(job);
   PutText(json, "source", job.source);
   json["model"] = job.model_name;
   json["model_digest"] = job.model_digest;
@@ -63,7 +75,11 @@ JsonObject StatusJson(const JobStatus& job) {
 void PrintJob(const JobStatus& job) {
   const BusyShares shares = SharesOf(job.busy);
   fmt::print("job        {}\n", EscapeForTerminal(job.job_id));
-  fmt::print("state      {}\n", job.state);
+  const std::string state = StateNow(job);
+  fmt::print("state      {}{}\n", state,
+             state == "stalled" ? " (nothing has ended for ten minutes: are there workers, and is "
+                                  "the collector running?)"
+                                : "");
   fmt::print("source     {}\n", EscapeForTerminal(job.source));
   fmt::print("model      {} ({:.12})\n", EscapeForTerminal(job.model_name), job.model_digest);
   fmt::print("enqueued   {}{}\n", job.enqueued, job.state == "listing" ? "+ (still listing)" : "");
@@ -90,7 +106,7 @@ void PrintJobs(const std::vector<JobStatus>& jobs) {
   std::vector<std::vector<std::string>> rows;
   for (const JobStatus& job : jobs) {
     if (IsMalformed(job)) continue;
-    rows.push_back({EscapeForTerminal(job.job_id), job.state, std::to_string(job.enqueued),
+    rows.push_back({EscapeForTerminal(job.job_id), StateNow(job), std::to_string(job.enqueued),
                     std::to_string(job.done), std::to_string(job.failed),
                     fmt::format("{:.1f}", job.rate_per_second), EscapeForTerminal(job.model_name)});
   }

@@ -180,6 +180,20 @@ class RunJobsTest(JobsTest):
         self.assert_each_key_once(self.job, keys)
         self.verify(0)
 
+    def test_a_job_that_nobody_works_on_is_stalled_after_ten_minutes(self):
+        keys = self.write_pictures(1000)
+        self.stop_half_way(keys)
+        self.assertEqual(self.state(), "running")
+        execute(
+            self.db,
+            "UPDATE jobs SET created_at_ms = created_at_ms - 600000, "
+            "last_result_ms = last_result_ms - 600000",
+        )
+        self.assertEqual(self.state(), "stalled")
+        self.assertIn("stalled (nothing has ended for ten minutes", self.command("status").stdout)
+        self.work()
+        self.assert_each_key_once(self.job, keys)
+
     def test_a_paused_run_waits_until_it_is_resumed(self):
         keys = self.write_pictures(1000)
         self.stop_half_way(keys)
