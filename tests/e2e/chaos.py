@@ -114,7 +114,8 @@ class Network:
         return data
 
 
-END_TRANSACTION = 26  # the API key of EndTxn
+# Keys of Kafka's API.
+DELETE_TOPICS, DELETE_RECORDS, END_TRANSACTION = 20, 21, 26
 
 
 class Node:
@@ -222,6 +223,41 @@ class ChaosBroker:
             node.kill()
         self.network.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def ask(self, node, api_key, version, body):
+        """A request of Kafka's protocol, in a version without tagged fields; the answer's body."""
+        header = struct.pack(">hhih", api_key, version, 1, -1)  # no client id
+        host, port = node.direct.split(":")
+        with socket.create_connection((host, int(port)), timeout=e2e.TIMEOUT_S) as connection:
+            connection.sendall(struct.pack(">i", len(header) + len(body)) + header + body)
+            stream = connection.makefile("rb")
+            (size,) = struct.unpack(">i", stream.read(4))
+            return stream.read(size)[4:]
+
+    def delete_records(self, topic, partition):
+        """All that a partition holds, as retention does it."""
+        name = struct.pack(">h", len(topic)) + topic.encode()
+        body = struct.pack(">i", 1) + name + struct.pack(">iiqi", 1, partition, -1, 30_000)
+        # Only its leader does it. The last field is the error code.
+        answers = [self.ask(node, DELETE_RECORDS, 0, body) for node in self.nodes]
+        if not any(answer.endswith(b"\0\0") for answer in answers):
+            raise AssertionError(f"deleting records of {topic}/{partition}: {answers}")
+
+    def delete_topic(self, topic):
+        name = struct.pack(">h", len(topic)) + topic.encode()
+        body = struct.pack(">i", 1) + name + struct.pack(">i", 30_000)
+        answer = self.ask(self.nodes[0], DELETE_TOPICS, 1, body)
+        if not answer.endswith(b"\0\0"):
+            raise AssertionError(f"deleting {topic}: {answer}")
+
+    def put(self, topic, values):
+        """Lines, all over the partitions."""
+        subprocess.run(
+            ["kcat", "-P", "-b", self.address, "-t", topic],
+            input=b"\n".join(values) + b"\n",
+            check=True,
+            timeout=e2e.TIMEOUT_S,
+        )
 
     def committed(self, topic):
         """All values of a topic that a read_committed consumer sees."""

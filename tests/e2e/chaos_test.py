@@ -218,36 +218,62 @@ class ChaosTest(OnChaosBroker):
         self.fleet = self.make_fleet([chaos.FAILPOINTS])
         self.fleet.environment |= {"FAILPOINT": "opened", "FAILPOINT_FILE": "poison"}
         keys = chaos.make_bucket(self.bucket, 200)
-        # In a message each, among good ones, and not the first there.
-        poison = {f"{i % 10}/{i:06}-poison.jpg": "internal" for i in range(3, 200, 64)}
-        poison = dict(list(poison.items())[: scaled(1)])
-        for name in poison:
-            os.link(self.bucket / keys[0], self.bucket / name)
+        poison = "3/000003-poison.jpg"  # listed, and so enqueued, among good ones
+        os.link(self.bucket / keys[0], self.bucket / poison)
         self.fleet.run_collector()
         self.fleet.run_workers(1, [e2e.SAMPLE, self.bucket])
         self.assertEqual(self.fleet.produce(self.bucket).returncode, 0)
-        self.finish([*keys, *poison], 60 + 60 * len(poison), poison)
-        deaths = {("worker-0", chaos.EXIT_CODE): 3 * len(poison)}
+        self.finish([*keys, poison], failures={poison: "internal"})
+        deaths = {("worker-0", chaos.EXIT_CODE): 3}
         self.assertEqual(self.fleet.exits, deaths, self.fleet.tail())
         told = "SELECT attempts, message FROM failures WHERE job = ?"
-        for attempts, message in e2e.query(self.fleet.db, told, self.fleet.job):
-            self.assertEqual(attempts, 3)
-            self.assertIn("its worker died 3 times", message)
+        [(attempts, message)] = e2e.query(self.fleet.db, told, self.fleet.job)
+        self.assertEqual(attempts, 3)
+        self.assertIn("its worker died 3 times", message)
 
-    def test_another_cluster_is_refused_and_nothing_is_lost(self):
+    def test_a_log_that_is_not_the_one_is_refused_and_nothing_is_lost(self):
+        broker = chaos.ChaosBroker()  # of its own: its results topic goes
+        self.addCleanup(broker.close)
+        self.fleet.environment["TRAWL_BROKERS"] = broker.address
+        self.fleet.broker = broker
         keys = self.begin(200, workers=1)
         self.finish(keys)
         self.fleet.stop()
-        offsets = "SELECT * FROM offsets ORDER BY topic, partition"
-        before = e2e.query(self.fleet.db, offsets)
-        other = chaos.ChaosBroker()
-        self.addCleanup(other.close)
+        everything = "SELECT topic, partition, next_offset, log FROM offsets ORDER BY 1, 2"
+        before = e2e.query(self.fleet.db, everything)
+        # Another cluster.
+        self.assert_refused("filled from another log", TRAWL_BROKERS=self.broker.address)
+        # A gap: what comes next was deleted, as by retention, before it was collected.
+        self.fleet.job = "more"
+        self.assertEqual(self.fleet.produce(self.bucket).returncode, 0)
+        with open(self.fleet.folder / "worker.log", "wb") as log:
+            roots = (f"--allow-root={root}" for root in (e2e.SAMPLE, self.bucket))
+            worker = e2e.start("worker", *roots, env=self.fleet.environment, log=log)
+            self.addCleanup(worker.wait)
+            self.addCleanup(worker.kill)
+            e2e.wait_until(lambda: len(broker.committed("trawl.results")) == 400, "more results")
+            worker.terminate()
+            self.assertEqual(worker.wait(timeout=60), 0)
+        broker.delete_records("trawl.results", 0)
+        self.assert_refused(r"offsets \d+ to \d+ of trawl.results/0 are gone from the log")
+        # Deleted and made anew, which the collector does itself when there is none: empty, then
+        # with as many records as before, but others.
+        broker.delete_topic("trawl.results")
+        self.assert_refused(
+            "trawl.results/[0-7] .* it ends at 0: the topic was deleted and made anew"
+        )
+        broker.put("trawl.results", [b"{}"] * 2000)
+        self.assert_refused("trawl.results/[0-7] is not the one .* was deleted and made anew")
+        self.assertEqual(before, e2e.query(self.fleet.db, everything))
+        rows = e2e.query(self.fleet.db, "SELECT count(*) FROM objects")
+        self.assertEqual(rows, [(200,)])
+
+    def assert_refused(self, pattern, **environment):
         refused = e2e.trawl(
             *("collector", "--db", self.fleet.db),
-            env={**self.fleet.environment, "TRAWL_BROKERS": other.address},
+            env={**self.fleet.environment, **environment},
         )
-        self.assert_clean_error(refused, 2, "filled from another log")
-        self.assertEqual(before, e2e.query(self.fleet.db, offsets))
+        self.assert_clean_error(refused, 2, pattern)
 
     def test_a_full_disk_and_a_locked_database_are_waited_out(self):
         # A limit on the size of files is a full disk that a test can have and lift again.
