@@ -155,8 +155,8 @@ Status Attempts::Claim(std::span<const storage::TopicPartition> partitions, Publ
   return OkStatus();
 }
 
-Status Attempts::Release(std::span<const storage::TopicPartition> partitions,
-                         Publisher& publisher) {
+Status Attempts::Release(std::span<const storage::TopicPartition> partitions, Publisher& publisher,
+                         Patience patience) {
   std::vector<storage::OutgoingRecord> records;
   for (const storage::TopicPartition& at : partitions) {
     const auto found = claimed_.find(at);
@@ -168,7 +168,7 @@ Status Attempts::Release(std::span<const storage::TopicPartition> partitions,
     records.push_back(RecordOf(at, released));
   }
   Forget(partitions);
-  return publisher.Put(std::move(records));
+  return publisher.Put(std::move(records), patience);
 }
 
 void Attempts::Forget(std::span<const storage::TopicPartition> partitions) {

@@ -56,7 +56,8 @@ class Attempts {
   Status Claim(std::span<const storage::TopicPartition> partitions, Publisher& publisher,
                std::stop_token stop);
   /// We leave these in good order.
-  Status Release(std::span<const storage::TopicPartition> partitions, Publisher& publisher);
+  Status Release(std::span<const storage::TopicPartition> partitions, Publisher& publisher,
+                 Patience patience);
   /// These are somebody else's already.
   void Forget(std::span<const storage::TopicPartition> partitions);
 

@@ -71,11 +71,10 @@ WorkerLimits WorkerLimits::From(const Settings& settings, size_t cores) {
   limits.decode_bytes = memory - limits.download_bytes;
   // One batch in the making for each session beside the one that it runs.
   limits.prepared_images = 2 * limits.sessions * limits.batch_size;
-  // Half of it keeps wire and cores busy while the other half is fetched, finishes or is committed;
-  // where objects take less than a millisecond, committing is what takes long.
+  // Half of it keeps wire and cores busy while the other half is fetched, finishes or is committed.
   const size_t busy = limits.download_slots + limits.prepared_images +
                       limits.sessions * limits.batch_size + limits.decode_threads;
-  limits.in_flight_objects = std::max<size_t>(2'048, 2 * busy);
+  limits.in_flight_objects = std::max<size_t>(512, 2 * busy);
   limits.resume_objects = std::max(busy, limits.in_flight_objects * 3 / 4);
   return limits;
 }

@@ -2,14 +2,14 @@
 // Everything that bounds a worker, in one place. With the defaults on two cores, at 224 × 224:
 //
 //   what waits or runs                               at most                          default
-//   objects taken from the log, not yet committed    in_flight_objects + 1 message    2,048
+//   objects taken from the log, not yet committed    in_flight_objects + 1 message    512
 //   downloads asked for, up to their decoding        download_slots                   72
 //   bytes of those downloads                         download_bytes            (1)    256 MiB
 //   pictures being decoded                           decode_bytes              (2)    768 MiB
 //   inputs prepared for the model                    prepared_images × input          32 × 0.6 MiB
 //   inference                                        sessions × (arena + a batch)     2 sessions
 //   models (weights, packed)                         kModels                          4
-//   results not yet committed                        in_flight_objects × about 1 KiB  2 MiB
+//   results not yet committed                        in_flight_objects × about 1 KiB  0.5 MiB
 //
 // (1) An object whose size is not listed counts as kUnlistedBytes until its download ends.
 // (2) Reserved from the header, before a picture has memory; see DecodingBytes. A 12-megapixel

@@ -23,6 +23,9 @@ constexpr milliseconds kIdlePoll{100};
 /// for this long before it pauses. The log is not polled meanwhile.
 constexpr milliseconds kFullPatience{500};
 constexpr milliseconds kFullPoll{2};
+/// What is finished of partitions that go is committed within this time, or not at all: the whole
+/// group waits meanwhile, and the log allows its callbacks 10 s.
+constexpr milliseconds kRevocation{5'000};
 constexpr milliseconds kRetryPause{100};
 constexpr milliseconds kMaxRetryPause{800};
 constexpr milliseconds kReportInterval{1'000};
@@ -73,8 +76,10 @@ LogLoop::LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipel
 Status LogLoop::Run() {
   TRAWL_ASSIGN(auto producer, options_.log.OpenProducer(options_.transactional_id));
   publisher_ = std::make_unique<Publisher>(std::move(producer));
-  TRAWL_TRY(jobs_.Open(
-      stop_.drain));  // before any work: a job may have been cancelled while nobody worked
+  // Before any work: a job may have been cancelled while nobody worked.
+  const Status opened = jobs_.Open(stop_.drain);
+  if (opened.code() == Code::kCancelled && !stop_.abort.stop_requested()) return OkStatus();
+  TRAWL_TRY(opened);
   TRAWL_ASSIGN(consumer_, options_.log.Subscribe(options_.settings.group, {topic_}, *this));
 
   Status ended = Loop();
@@ -374,7 +379,8 @@ bool LogLoop::CommitDue() const {
   return clock_.Now() - finished_since_ >= milliseconds(options_.settings.commit_interval_ms);
 }
 
-Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartition> within) {
+Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartition> within,
+                            Patience patience) {
   const BatchTracker::Ready ready = tracker_.Take(limit, ObjectsOf, {within.begin(), within.end()});
   finished_since_ = clock_.Now();
   if (ready.batches.empty()) return OkStatus();
@@ -384,7 +390,7 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
   }
   const WorkerTimes times = pipeline_.meter().Read();
   const MeterScope publishing(pipeline_.meter(), StageMeter::kPublishing);
-  const auto report = publisher_->Commit(ready, *consumer_, times - told_);
+  const auto report = publisher_->Commit(ready, *consumer_, times - told_, patience);
   if (!report) {
     if (!IsPassing(report.error().code())) return report.error();
     ++stats_.aborted_transactions;
@@ -464,13 +470,16 @@ void LogLoop::OnAssigned(std::span<const storage::TopicPartition> partitions) {
 void LogLoop::OnRevoked(std::span<const storage::TopicPartition> partitions) {
   // With a rewind pending, a transaction has failed: what is finished lies behind what it lost, and
   // its offsets would pass over that.
+  const TimePoint deadline = clock_.Now() + kRevocation;
+  Status committed;
   if (!abandoned_ && !rewind_pending_) {
     Settle();
-    const Status committed = CommitReady(std::numeric_limits<size_t>::max(), partitions);
+    committed = CommitReady(std::numeric_limits<size_t>::max(), partitions, kRevocation);
     // Not committed: somebody else will do it again.
     if (!committed.ok() && committed.code() != Code::kAborted) callback_failure_ = committed;
   }
-  Release(partitions);
+  const auto left = std::chrono::duration_cast<milliseconds>(deadline - clock_.Now());
+  if (committed.ok() && left.count() > 0) Release(partitions, left);
   for (const storage::TopicPartition& at : partitions) unclaimed_.erase(at);
   for (const storage::TopicPartition& at : partitions) Forget(at);
 }
@@ -484,10 +493,10 @@ void LogLoop::OnLost(std::span<const storage::TopicPartition> partitions) {
   attempts_.Forget(partitions);
 }
 
-void LogLoop::Release(std::span<const storage::TopicPartition> partitions) {
+void LogLoop::Release(std::span<const storage::TopicPartition> partitions, Patience patience) {
   if (abandoned_ || !callback_failure_.ok()) return;
   // Unreleased, they only make the next owner start with care.
-  if (const Status released = attempts_.Release(partitions, *publisher_); !released.ok())
+  if (const Status released = attempts_.Release(partitions, *publisher_, patience); !released.ok())
     Log(LogLevel::kWarn, "partitions are not released", {{"reason", released.message()}});
 }
 

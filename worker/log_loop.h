@@ -82,12 +82,13 @@ class LogLoop final : public storage::RebalanceListener {
   bool IsFull() const { return in_flight_objects_ >= limits_.in_flight_objects; }
   /// One transaction of what is ready, of `within` only unless that is empty. kAborted: nothing was
   /// committed.
-  Status CommitReady(size_t limit, std::span<const storage::TopicPartition> within);
+  Status CommitReady(size_t limit, std::span<const storage::TopicPartition> within,
+                     Patience patience = {});
   /// Forgets everything under way and asks to be delivered it again.
   Status Rewind();
   /// Pauses or resumes intake.
   Status UpdateFlow();
-  void Release(std::span<const storage::TopicPartition> partitions);
+  void Release(std::span<const storage::TopicPartition> partitions, Patience patience);
   void Forget(const storage::TopicPartition& at);
   void ForgetAll();
   void Report(bool force);

@@ -55,14 +55,16 @@ bool ShrinkLargest(std::vector<ResultRecord>& records, storage::Transaction& tra
 
 }  // namespace
 
-Status Publisher::Put(std::vector<storage::OutgoingRecord> records) {
+Status Publisher::Put(std::vector<storage::OutgoingRecord> records, Patience patience) {
   storage::Transaction transaction;
+  transaction.patience = patience;
   transaction.records = std::move(records);
   return producer_->Commit(transaction);
 }
 
 Result<PublishReport> Publisher::Commit(const BatchTracker::Ready& ready,
-                                        storage::LogConsumer& consumer, const WorkerTimes& times) {
+                                        storage::LogConsumer& consumer, const WorkerTimes& times,
+                                        Patience patience) {
   PublishReport report;
   report.batches = ready.batches.size();
   std::vector<ResultRecord> records;
@@ -72,6 +74,7 @@ Result<PublishReport> Publisher::Commit(const BatchTracker::Ready& ready,
   TellTimes(times, records);
   storage::Transaction transaction;
   transaction.consumer = &consumer;
+  transaction.patience = patience;
   transaction.offsets = ready.offsets;
   for (ResultRecord& record : records) {
     transaction.records.push_back(ToOutgoing(record));

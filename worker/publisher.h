@@ -2,7 +2,9 @@
 // Writes the outcomes of finished batches to trawl.results, in one transaction with the offsets
 // that they stand for.
 
+#include <chrono>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "config/status.h"
@@ -18,6 +20,9 @@ struct PublishReport {
   uint64_t batches = 0, succeeded = 0, failed = 0;
 };
 
+/// How long a transaction may take; none: as long as the log lets it.
+using Patience = std::optional<std::chrono::milliseconds>;
+
 /// Not thread-safe: belongs to the log thread.
 class Publisher {
  public:
@@ -26,13 +31,13 @@ class Publisher {
 
   /// Takes the batches' records. `times`: where the worker's time went since its last transaction;
   /// one record of each job tells that job's share of it. A result that the log refuses for its
-  /// size becomes a failure, so that one object cannot hold up its partition. Errors: as
-  /// TransactionalProducer::Commit.
+  /// size becomes a failure, so that one object cannot hold up its partition. `patience`: of the
+  /// transaction. Errors: as TransactionalProducer::Commit.
   Result<PublishReport> Commit(const BatchTracker::Ready& ready, storage::LogConsumer& consumer,
-                               const WorkerTimes& times);
+                               const WorkerTimes& times, Patience patience = {});
 
   /// Records without offsets, in a transaction of their own. Errors: as Commit.
-  Status Put(std::vector<storage::OutgoingRecord> records);
+  Status Put(std::vector<storage::OutgoingRecord> records, Patience patience = {});
 
  private:
   const std::unique_ptr<storage::TransactionalProducer> producer_;

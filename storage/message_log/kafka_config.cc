@@ -123,6 +123,9 @@ Result<KafkaConf> GroupConsumerConf(const Settings& settings, const std::string&
       // has to last for longer than that: bytes bound it, and no number of messages does.
       {"queued.min.messages", "100000"},
       {"queued.max.messages.kbytes", "4096"},
+      // Of each partition at a time; what is larger comes alone. Many partitions at 1 MiB each
+      // would be more than what is queued.
+      {"fetch.message.max.bytes", "262144"},
   };
   role.insert(role.end(), std::begin(more), std::end(more));
   return Build(settings, role);

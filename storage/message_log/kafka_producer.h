@@ -29,6 +29,8 @@ class KafkaProducer final : public TransactionalProducer {
 
  private:
   using Clock = std::chrono::steady_clock;
+  /// For the coordinator to load, elect or abort what was left open.
+  static constexpr std::chrono::seconds kOpenWithin{10};
 
   KafkaProducer(const Settings& settings, std::string transactional_id, KafkaAdmin& admin,
                 KafkaCounters& counters)
@@ -37,10 +39,12 @@ class KafkaProducer final : public TransactionalProducer {
         admin_(admin),
         counters_(counters) {}
 
-  Status OpenSession();
-  /// Waits longer and longer between fatal failures. Errors: kUnavailable after too many.
+  Status OpenSession(std::chrono::milliseconds within = kOpenWithin);
+  /// Waits longer and longer between fatal failures. Errors: kInternal after too many.
   Status BackOff(const Status& why);
-  Status Recover(const TransactionReport& report, Clock::time_point began);
+  /// `hurried`: opens nothing, which the next Commit does.
+  Status Recover(const TransactionReport& report, Clock::time_point began, bool hurried);
+  Status NotCommitted(const Status& why) const;
 
   const Settings& settings_;
   const std::string transactional_id_;

@@ -110,6 +110,9 @@ struct Transaction {
   std::vector<OutgoingRecord> records{};
   LogConsumer* consumer = nullptr;     // whose group the offsets belong to; null: no offsets
   std::vector<TopicOffset> offsets{};  // last processed + 1
+  /// For callers that others wait for: when it is not committed after this time it is given up,
+  /// and Commit returns within four seconds more. None: the log's own limit.
+  std::optional<std::chrono::milliseconds> patience{};
 };
 
 /// Not thread-safe. Opening a producer fences the one that had the same transactional id before.
@@ -127,6 +130,8 @@ class TransactionalProducer {
   ///   kNotFound            there is no such topic. Nothing was written.
   ///   kPermissionDenied, kResourceExhausted (the disk is full): nothing was written, and a person
   ///                        has to look.
+  ///   kInternal            not committed, and rebuilding does not help: five fatal failures within
+  ///                        five minutes. Stop.
   virtual Status Commit(const Transaction& transaction) = 0;
 };
 

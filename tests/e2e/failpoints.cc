@@ -35,9 +35,10 @@ constexpr std::string_view kAfterCommit = "after-commit";
 constexpr std::string_view kBeforeStore = "before-store";  // SQLite's COMMIT
 constexpr std::string_view kAfterStore = "after-store";
 constexpr std::string_view kOpened = "opened";  // a file that kills whoever reads it
-constexpr std::array kPoints = {kPolled,        kBegun,        kSent,
-                                kBeforeOffsets, kBeforeCommit, kAfterCommit,
-                                kBeforeStore,   kAfterStore,   kOpened};
+constexpr std::string_view kFatal = "fatal";    // no death: each commit fails for good
+constexpr std::array kPoints = {kPolled,       kBegun,       kSent,        kBeforeOffsets,
+                                kBeforeCommit, kAfterCommit, kBeforeStore, kAfterStore,
+                                kOpened,       kFatal};
 
 struct Failpoint {
   std::string_view name;
@@ -58,10 +59,14 @@ Failpoint FromEnvironment() {
   return failpoint;
 }
 
-void Pass(std::string_view point) {
+const Failpoint& Chosen() {
   static const Failpoint failpoint = FromEnvironment();
-  static std::atomic<long> passes_left = failpoint.passes_left;
-  if (point == failpoint.name && --passes_left == 0) _exit(kExitCode);
+  return failpoint;
+}
+
+void Pass(std::string_view point) {
+  static std::atomic<long> passes_left = Chosen().passes_left;
+  if (point == Chosen().name && --passes_left == 0) _exit(kExitCode);
 }
 
 bool IsPoison(std::string_view path) {
@@ -120,6 +125,10 @@ rd_kafka_error_t* __wrap_rd_kafka_send_offsets_to_transaction(
 rd_kafka_error_t* __real_rd_kafka_commit_transaction(rd_kafka_t* client, int timeout_ms);
 rd_kafka_error_t* __wrap_rd_kafka_commit_transaction(rd_kafka_t* client, int timeout_ms) {
   Pass(trawl::e2e::kBeforeCommit);
+  if (trawl::e2e::Chosen().name == trawl::e2e::kFatal) {
+    rd_kafka_test_fatal_error(client, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+                              "a failpoint");
+  }
   rd_kafka_error_t* error = __real_rd_kafka_commit_transaction(client, timeout_ms);
   if (error == nullptr) Pass(trawl::e2e::kAfterCommit);
   return error;

@@ -179,6 +179,17 @@ class FailpointsTest(e2e.EndToEndTest):
                 self.assertEqual(role.process.wait(timeout=60), code, log.read_text())
                 self.assertLess(time.monotonic() - began, 25)
 
+    def test_a_worker_whose_transactions_keep_failing_ends_and_says_so(self):
+        job = Job(self.broker, self.db, "fatal")
+        produced = self.role(
+            job.settings, ["producer", self.bucket, "--model", e2e.MODEL, "--job", job.job]
+        )
+        self.assertEqual(produced.process.wait(timeout=60), 0, self.tail())
+        arguments = ["worker", f"--allow-root={e2e.SAMPLE}", f"--allow-root={self.bucket}"]
+        worker = self.role(job.settings, arguments, [("fatal", 1)])
+        self.assertEqual(worker.process.wait(timeout=120), 70, self.tail())
+        self.assertRegex(self.tail(), "trawl: .*5 fatal failures of transactions in five minutes")
+
     def run_round(self, number):
         def deaths(points):
             return [(point, 1 + 7 * number % passes) for point, passes in points.items()]

@@ -298,6 +298,23 @@ TEST_F(WorkerTest, ADrainThatEndsOnAFailedTransactionCommitsNothingBehindIt) {
   world_.ExpectEachOnce(keys);
 }
 
+TEST_F(WorkerTest, WhatIsCommittedAtARevocationHasFiveSeconds) {
+  const auto keys = world_.MissingPictures(8);
+  world_.Enqueue(keys);
+  std::atomic<int> hurried = 0;
+  trawl::testing::FaultyLog log(
+      *world_.log, [&](const storage::Transaction& given) -> trawl::testing::CommitFate {
+        if (given.patience) ++hurried;
+        EXPECT_LE(given.patience.value_or(std::chrono::milliseconds(0)), std::chrono::seconds(5));
+        return {};
+      });
+  RunningWorker worker(world_, "leaving", log, *world_.objects);
+  EXPECT_TRUE(world_.WaitForResults(keys.size()));
+  EXPECT_EQ(hurried, 0);
+  EXPECT_TRUE(worker.Drain().ok());
+  EXPECT_EQ(hurried, 1);  // its farewell
+}
+
 TEST_F(WorkerTest, NoMoreThanItsSlotsIsEverAskedForAtOnce) {
   world_.settings.downloads_in_flight = 3;
   world_.settings.decode_threads = 1;
