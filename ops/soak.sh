@@ -7,7 +7,7 @@
 #   ops/soak.sh [SCALE]    SCALE times what CI runs (default 50: 10,000 histories, 240 crashes at
 #                          failpoints, 10^6 keys listed under 20 kills -9, 100,000 keys in the
 #                          largest job, 600 kills -9 of workers and collector, 100 of a broker,
-#                          300 SIGTERMs)
+#                          300 SIGTERMs, 10^6 keys through a model that does nothing)
 #
 # Needs a build in build/ (ops/test.sh makes one). Writes a line for each figure, with the command
 # that measures it again, to bench/results/soak.md, and all that was said to build/soak.log. Goes
@@ -73,6 +73,8 @@ for test in $(awk '/^class/ {on = /ChaosTest/} on && /def test_/ {print $2}' FS=
   figure "${what//_/ }" "" "${cluster[@]}" TRAWL_CHAOS_SCALE="$scale" \
     python3 tests/e2e/chaos_test.py "ChaosTest.$test"
 done
+figure "keys through Kafka into SQLite, a model that does nothing" "[0-9]+ keys at .*" \
+  python3 bench/fleet/run_bench.py --keys "$(times 20000)" --check
 figure "seeded bugs that the oracle sees" "Ran [0-9]+ tests" \
   "${cluster[@]}" python3 tests/e2e/chaos_test.py OracleTest
 exit "$failed"
