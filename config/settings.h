@@ -48,6 +48,11 @@ struct Settings {
   std::vector<std::string> allow_root;    // local folders that a worker may read
   std::vector<std::string> allow_bucket;  // empty: any bucket of the configured endpoint
 
+  // Models that lie elsewhere.
+  std::string model_cache;  // folder; empty: see worker/models/model_folder.h
+  int64_t model_cache_bytes = 10LL << 30;
+  int64_t max_model_bytes = 2LL << 30;
+
   // Images.
   int64_t max_image_side = 16'384;  // pixels
   int64_t max_image_pixels = 50'000'000;

@@ -102,11 +102,20 @@ void AddObjects(std::vector<SettingDef>& table) {
                          "at most 10 minutes."));
   table.push_back(
       List("allow-root", &Settings::allow_root, section,
-           "Local folder that a worker may read images and models from, or an http(s):// base on "
-           "this machine's loopback; repeatable."));
+           "Local folder that a worker may read images and models from, or an http(s):// base that "
+           "it may fetch models from, and images on this machine's loopback; repeatable."));
   table.push_back(
       List("allow-bucket", &Settings::allow_bucket, section,
            "Bucket that a worker may read; repeatable; any bucket of the endpoint when left out."));
+  table.push_back(Text("model-cache", &Settings::model_cache, section,
+                       "Folder that keeps models fetched from s3:// and http(s)://; "
+                       "$XDG_CACHE_HOME/trawl/models or ~/.cache/trawl/models when empty."));
+  table.push_back(Number("model-cache-bytes", &Settings::model_cache_bytes, section, "bytes", 0,
+                         1'024 * kGiB,
+                         "What that folder may hold; beyond it the models used longest ago go, but "
+                         "never the newest."));
+  table.push_back(Number("max-model-bytes", &Settings::max_model_bytes, section, "bytes", 1,
+                         64 * kGiB, "A model with more bytes than this is not fetched."));
 }
 
 void AddImages(std::vector<SettingDef>& table) {

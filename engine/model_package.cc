@@ -205,6 +205,12 @@ Status OpenAt(const fs::path& path, ModelPackage& package) {
 
 }  // namespace
 
+Result<PackageFiles> ReadPackageFiles(const std::string& yaml_path) {
+  TRAWL_ASSIGN(const std::string text, ReadFile(yaml_path, kMaxYamlBytes));
+  TRAWL_ASSIGN(const ModelYaml yaml, ModelYaml::Parse(text));
+  return yaml.Files();
+}
+
 Result<ModelPackage> OpenModelPackage(const std::string& path) {
   std::error_code error;
   // Canonical, so that a link that is moved to another model later does not change a running job.

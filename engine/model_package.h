@@ -3,6 +3,7 @@
 // the model, how a picture becomes its input, and what its output means. Preprocessing belongs to
 // the model, never to the job.
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,19 @@ struct ModelPackage {
   std::string digest;             // sha-256, hex, over graph, weights and labels
   std::string preprocess_digest;  // sha-256, hex, over `preprocess` and the output's meaning
 };
+
+/// The files that a model.yaml names, as it names them.
+struct PackageFiles {
+  ModelFormat format = ModelFormat::kOnnx;
+  std::string graph;
+  std::string params;                         // MXNet only
+  std::string labels;                         // may be empty
+  std::map<std::string, std::string> sha256;  // name → expected digest, lower-case hex
+};
+
+/// Reads a model.yaml for them; looks at none of the files. Errors: kInvalidArgument with line and
+/// suggestion, kNotFound.
+Result<PackageFiles> ReadPackageFiles(const std::string& yaml_path);
 
 /// Opens a folder with a model.yaml, a model.yaml, a bare .onnx or a bare -symbol.json (its params:
 /// the only `<prefix>-NNNN.params` beside it). Bare files get the ImageNet preset at the graph's

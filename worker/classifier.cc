@@ -2,15 +2,12 @@
 
 #include <utility>
 
-#include "engine/model_package.h"
 #include "worker/infer_stage.h"
 
 namespace trawl::worker {
 
-Result<std::unique_ptr<Classifier>> Classifier::Load(const std::string& path,
-                                                     const ImageLimits& limits) {
-  TRAWL_ASSIGN(const engine::ModelPackage package, engine::OpenModelPackage(path));
-  TRAWL_ASSIGN(auto model, engine::Model::Load(package));
+Result<std::unique_ptr<Classifier>> Classifier::Create(std::shared_ptr<const engine::Model> model,
+                                                       const ImageLimits& limits) {
   TRAWL_ASSIGN(auto session, engine::Session::Create(model, /*max_batch=*/1));
   return std::unique_ptr<Classifier>(new Classifier(std::move(model), std::move(session), limits));
 }

@@ -18,10 +18,9 @@ namespace trawl::worker {
 /// A model loaded once, with a session for one picture at a time. Not thread-safe.
 class Classifier {
  public:
-  /// `path`: a package's folder, its model.yaml or a bare graph file.
-  /// Errors: those of OpenModelPackage, Model::Load and Session::Create.
-  static Result<std::unique_ptr<Classifier>> Load(const std::string& path,
-                                                  const ImageLimits& limits);
+  /// Errors: those of Session::Create.
+  static Result<std::unique_ptr<Classifier>> Create(std::shared_ptr<const engine::Model> model,
+                                                    const ImageLimits& limits);
 
   /// The `top_k` best classes of the picture in `bytes` (a whole JPEG, PNG or WebP file), by
   /// falling probability. Errors: those of DecodeImage and Preprocess; model_error when a score is

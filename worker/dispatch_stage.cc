@@ -31,7 +31,12 @@ void DispatchStage::Run(const DispatchOrder& order, std::stop_token stop) {
     items = ItemsOf(batch);
   }
   if (batch->cancelled().stop_requested()) return;
-  const auto model = models_.Get(batch->work().spec.model);
+  // Fetching a model may take long, and be in vain: the batch can go to another worker meanwhile.
+  std::stop_source unwanted;
+  const auto want_no_more = [&unwanted] { unwanted.request_stop(); };
+  const std::stop_callback stopped(stop, want_no_more);
+  const std::stop_callback revoked(batch->cancelled(), want_no_more);
+  const auto model = models_.Get(batch->work().spec.model, unwanted.get_token());
   for (WorkItem& item : items) {
     if (stop.stop_requested() || item.cancelled()) return;
     if (!model) {

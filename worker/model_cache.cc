@@ -15,23 +15,12 @@ bool SameModel(const ModelRef& a, const ModelRef& b) {
   return a.uri == b.uri && a.digest == b.digest && a.preprocess_digest == b.preprocess_digest;
 }
 
-std::string Short(const std::string& digest) { return digest.substr(0, 12); }
-
-/// The job named a model by what it holds; a file that has changed since is another model.
-Status CheckDigests(const engine::ModelPackage& package, const ModelRef& ref) {
-  if (package.digest != ref.digest)
-    return Error(Code::kFailedPrecondition, "the files here are {}, the job was created with {}",
-                 Short(package.digest), Short(ref.digest));
-  if (package.preprocess_digest != ref.preprocess_digest)
-    return Error(Code::kFailedPrecondition,
-                 "its preprocessing here is {}, the job was created with {}",
-                 Short(package.preprocess_digest), Short(ref.preprocess_digest));
-  return OkStatus();
-}
+ModelIdentity IdentityOf(const ModelRef& ref) { return {ref.digest, ref.preprocess_digest, ""}; }
 
 }  // namespace
 
-Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref) {
+Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref,
+                                                             const std::stop_token& stop) {
   auto found = std::find_if(entries_.begin(), entries_.end(),
                             [&ref](const Entry& entry) { return SameModel(entry.ref, ref); });
   if (found != entries_.end() && !found->model && clock_.Now() - found->loaded_at >= kRetryAfter) {
@@ -45,7 +34,8 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref
 
   // Makes room first: the old model may be freed before the new one takes its memory.
   if (entries_.size() >= kModels) entries_.erase(entries_.begin());
-  auto model = Load(ref);
+  auto model = Load(ref, stop);
+  if (!model && model.error().code() == Code::kCancelled) return model;
   if (model) {
     ops::Log(ops::LogLevel::kInfo, "model loaded", {{"name", ref.name}, {"digest", ref.digest}});
     if (const engine::CompiledGraph& graph = (*model)->graph(); graph.LacksIntegers()) {
@@ -53,16 +43,26 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref
                {{"name", ref.name}, {"isa", engine::simd::ToString(graph.isa())}});
     }
   } else {
-    model = Annotate(model.error(), "loading model {}", ref.name.empty() ? ref.uri : ref.name);
+    model = Annotate(model.error(), "loading model {}",
+                     ref.name.empty() ? storage::Printable(ref.uri, 200) : ref.name);
     ops::Log(ops::LogLevel::kWarn, "model refused", {{"reason", model.error().message()}});
   }
   entries_.push_back({ref, std::move(model), clock_.Now()});
   return entries_.back().model;
 }
 
-Result<std::shared_ptr<const engine::Model>> ModelCache::Load(const ModelRef& ref) const {
-  if (!ref.uri.starts_with("file://"))
-    return Error(Code::kUnimplemented, "{}: a worker loads models from file:// only", ref.uri);
+Result<std::shared_ptr<const engine::Model>> ModelCache::Load(const ModelRef& ref,
+                                                              const std::stop_token& stop) const {
+  if (ref.uri.starts_with("file://")) return LoadLocal(ref);
+  if (!IsRemoteModel(ref.uri))
+    return Error(Code::kUnimplemented, "{} is not file://, s3:// or http(s)://",
+                 storage::Printable(ref.uri, 200));
+  TRAWL_ASSIGN(const RemoteModel where, RemoteModel::Parse(ref.uri));
+  TRAWL_TRY(PermitRemote(where));
+  return remote_.Load(where, IdentityOf(ref), stop);
+}
+
+Result<std::shared_ptr<const engine::Model>> ModelCache::LoadLocal(const ModelRef& ref) const {
   TRAWL_ASSIGN(const std::string path, storage::ParseFileUri(ref.uri));
   const auto permit = [this](const std::string& file) -> Status {
     if (file.empty() || roots_.Contain(file)) return OkStatus();
@@ -74,8 +74,22 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Load(const ModelRef& re
   TRAWL_TRY(permit(package.graph_path));
   TRAWL_TRY(permit(package.params_path));
   TRAWL_TRY(permit(package.labels_path));
-  TRAWL_TRY(CheckDigests(package, ref));
+  // The job named a model by what it holds; a file that has changed since is another model.
+  TRAWL_TRY(CheckDigests(package, IdentityOf(ref)));
   return engine::Model::Load(package);
+}
+
+/// Buckets are the object store's to permit. A web server has to be named by the operator, unless
+/// the log is the embedded one: then whoever named the URL sits at this machine.
+Status ModelCache::PermitRemote(const RemoteModel& where) const {
+  if (!where.is_http() || settings_.brokers.empty()) return OkStatus();
+  TRAWL_ASSIGN(const storage::HttpUrl url, storage::ParseHttpUrl(where.uri()));
+  for (const std::string& root : settings_.allow_root) {
+    const auto base = storage::ParseHttpUrl(root);
+    if (base && storage::IsBelow(url, *base)) return OkStatus();
+  }
+  return Error(Code::kPermissionDenied, "{} is not below an --allow-root of this worker",
+               where.ToPublicString());
 }
 
 }  // namespace trawl::worker

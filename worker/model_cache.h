@@ -3,16 +3,17 @@
 // that the job meant.
 
 #include <chrono>
-#include <functional>
 #include <memory>
-#include <string>
+#include <stop_token>
 #include <vector>
 
 #include "config/clock.h"
 #include "config/records.h"
+#include "config/settings.h"
 #include "config/status.h"
 #include "engine/model.h"
 #include "worker/allowed_roots.h"
+#include "worker/models/model_source.h"
 
 namespace trawl::worker {
 
@@ -20,14 +21,17 @@ namespace trawl::worker {
 /// sessions still use lives on until they let go.
 class ModelCache {
  public:
-  ModelCache(const std::vector<std::string>& allow_root, Clock& clock)
-      : roots_(allow_root), clock_(clock) {}
+  /// `settings` must outlive it.
+  ModelCache(const Settings& settings, Clock& clock)
+      : settings_(settings), roots_(settings.allow_root), remote_(settings), clock_(clock) {}
 
-  /// Errors: kPermissionDenied (outside of allow-root), kFailedPrecondition (another digest),
-  /// kUnimplemented (not a file:// URI), and those of OpenModelPackage and Model::Load. A refusal
-  /// is remembered for kRetryAfter, so that a job with a broken model does not read it for each
-  /// message.
-  Result<std::shared_ptr<const engine::Model>> Get(const ModelRef& ref);
+  /// May wait long for a model that has to be fetched, until `stop`. Errors: kPermissionDenied
+  /// (outside of allow-root or allow-bucket), kFailedPrecondition (another digest), kUnimplemented
+  /// (neither file:// nor fetched), kCancelled, and those of OpenModelPackage, Model::Load and
+  /// RemoteModels. A refusal is remembered for kRetryAfter, so that a job with a broken model does
+  /// not read it for each message.
+  Result<std::shared_ptr<const engine::Model>> Get(const ModelRef& ref,
+                                                   const std::stop_token& stop);
 
   static constexpr std::chrono::seconds kRetryAfter{15};
 
@@ -38,9 +42,14 @@ class ModelCache {
     std::chrono::steady_clock::time_point loaded_at;
   };
 
-  Result<std::shared_ptr<const engine::Model>> Load(const ModelRef& ref) const;
+  Result<std::shared_ptr<const engine::Model>> Load(const ModelRef& ref,
+                                                    const std::stop_token& stop) const;
+  Result<std::shared_ptr<const engine::Model>> LoadLocal(const ModelRef& ref) const;
+  Status PermitRemote(const RemoteModel& where) const;
 
+  const Settings& settings_;
   const AllowedRoots roots_;
+  const RemoteModels remote_;
   Clock& clock_;
   std::vector<Entry> entries_;  // the most recently used last
 };

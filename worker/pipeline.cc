@@ -18,7 +18,7 @@ Pipeline::Pipeline(const Settings& settings, const WorkerLimits& limits,
       budget_{Budget(limits.download_slots), Budget(limits.download_bytes)},
       accepted_(kDispatchQueue),
       scheduler_(limits, std::chrono::milliseconds(settings.batch_delay_ms), meter_, clock),
-      models_(settings.allow_root, clock),
+      models_(settings, clock),
       dispatch_(objects, models_, budget_, scheduler_, meter_) {
   for (size_t i = 0; i < limits.sessions; ++i)
     idle_sessions_.push_back(std::make_unique<InferStage>(limits.batch_size));

@@ -118,7 +118,7 @@ Result<std::string> Sha256OfFile(const std::string& path) {
   return hash.Hex();
 }
 
-std::string Sha256OfText(const std::string& text) {
+std::string Sha256OfText(std::string_view text) {
   Sha256 hash;
   hash.Update(text.data(), text.size());
   return hash.Hex();

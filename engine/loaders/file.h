@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "config/status.h"
 
@@ -15,6 +16,6 @@ Result<std::string> ReadFile(const std::string& path, uint64_t max_bytes);
 
 /// 64 lower-case hex digits. Errors: as ReadFile.
 Result<std::string> Sha256OfFile(const std::string& path);
-std::string Sha256OfText(const std::string& text);
+std::string Sha256OfText(std::string_view text);
 
 }  // namespace trawl::engine

@@ -1,25 +1,14 @@
 #pragma once
 // model.yaml: which files make a model, how a picture becomes its input, what its output means.
 
-#include <map>
-#include <optional>
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "config/status.h"
 #include "engine/loaders/loaders.h"
 #include "engine/model_package.h"
 
 namespace trawl::engine {
-
-/// The files that a model.yaml names, as it names them.
-struct PackageFiles {
-  ModelFormat format = ModelFormat::kOnnx;
-  std::string graph;
-  std::string params;                         // MXNet only
-  std::string labels;                         // may be empty
-  std::map<std::string, std::string> sha256;  // name → expected digest, lower-case hex
-};
 
 /// A model.yaml that was parsed, but whose meaning may still depend on what its graph says.
 class ModelYaml {

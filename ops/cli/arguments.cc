@@ -98,6 +98,17 @@ struct Parser {
   }
 };
 
+void AddModel(CLI::App& command, std::string& model, std::string& sha256) {
+  command
+      .add_option("--model", model,
+                  std::string(kModelDoc) + "; or such a folder, model.yaml or .onnx by its s3:// " +
+                      "or http(s):// URL")
+      ->required();
+  command.add_option("--model-sha256", sha256,
+                     "What sha256sum says of the .onnx or model.yaml that --model names; needed "
+                     "with http(s)://");
+}
+
 /// What a job takes of which source, and its model.
 void AddSourceOptions(CLI::App& command, JobArguments& job) {
   command.add_option("SOURCE", job.source,
@@ -121,7 +132,7 @@ void AddSourceOptions(CLI::App& command, JobArguments& job) {
                "No keys that match, whatever --include says; repeatable");
   command.add_option("--start-after", job.filter.start_after,
                      "List only keys behind this one, in the order of their bytes");
-  command.add_option("--model", job.model, kModelDoc)->required();
+  AddModel(command, job.model, job.model_sha256);
 }
 
 void AddJobOptions(CLI::App& command, JobArguments& job) {
@@ -261,11 +272,11 @@ void AddQueryCommands(Parser& parser, Targets& targets,
 
   CLI::App& classify =
       parser.Command("classify", "Classify image files here and now, no queue", targets.classify);
-  classify.add_option("--model", targets.classify.model, kModelDoc)->required();
+  AddModel(classify, targets.classify.model, targets.classify.model_sha256);
   classify.add_option("FILE", targets.classify.files, "Image files")->required();
   classify.add_flag("--json", targets.classify.json, "One JSON object a line");
-  AddSettings(classify, flags_of(classify), {Section::kImages, Section::kProcess},
-              {"top-k", "max-object-bytes"});
+  AddSettings(classify, flags_of(classify),
+              {Section::kObjects, Section::kImages, Section::kProcess}, {"top-k"});
 
   CLI::App& settings = parser.Command(
       "settings", "Every setting with its value and where it came from", targets.settings);

@@ -19,7 +19,8 @@ struct JobArguments {
   std::string manifest_column;
   producer::KeyFilter filter;
   std::string model;
-  std::string job;  // empty: generated
+  std::string model_sha256;  // may be empty
+  std::string job;           // empty: generated
 };
 
 struct RunArguments {
@@ -96,6 +97,7 @@ struct RetryArguments {
 
 struct ClassifyArguments {
   std::string model;
+  std::string model_sha256;  // may be empty
   std::vector<std::string> files;
   bool json = false;
 };

@@ -12,6 +12,7 @@
 #include "ops/cli/exit_code.h"
 #include "ops/telemetry/log.h"
 #include "worker/classifier.h"
+#include "worker/models/model_source.h"
 
 namespace trawl::ops {
 namespace {
@@ -64,9 +65,12 @@ std::string PlainText(const std::string& file, const ObjectResult<Predictions>& 
 
 }  // namespace
 
-int Classify(const ClassifyArguments& arguments, const Settings& settings) {
+int Classify(const ClassifyArguments& arguments, const Settings& settings, SignalStops& signals) {
+  const auto named = worker::LoadNamedModel(arguments.model, arguments.model_sha256, settings,
+                                            signals.stops().drain);
+  if (!named) return Fail(named.error());
   const auto classifier =
-      worker::Classifier::Load(arguments.model, worker::ImageLimits::From(settings));
+      worker::Classifier::Create(named->model, worker::ImageLimits::From(settings));
   if (!classifier) return Fail(classifier.error());
   int exit_code = kExitDone;
   for (const std::string& file : arguments.files) {

@@ -18,7 +18,7 @@ int ControlJob(const ControlArguments& arguments, const Settings& settings, Sign
 int Verify(const VerifyArguments& arguments, const Settings& settings, SignalStops& signals);
 int Repair(const RepairArguments& arguments, const Settings& settings, SignalStops& signals);
 int Retry(const RetryArguments& arguments, const Settings& settings, SignalStops& signals);
-int Classify(const ClassifyArguments& arguments, const Settings& settings);
+int Classify(const ClassifyArguments& arguments, const Settings& settings, SignalStops& signals);
 int InspectModel(const ModelInspectArguments& arguments);
 int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals);
 int QuantizeModel(const ModelQuantizeArguments& arguments, Settings settings, SignalStops& signals);

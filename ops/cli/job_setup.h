@@ -15,9 +15,9 @@ struct PreparedJob {
   std::string prefix;  // of a listing
 };
 
-/// Resolves the source, opens the model package and loads the model once, so that a model that
-/// cannot run is an error here and not a failure row for every object.
+/// Resolves the source and loads the model once, fetching it if need be (until `stop`), so that a
+/// model that cannot run is an error here and not a failure row for every object.
 Result<PreparedJob> PrepareJob(const JobArguments& arguments, const Settings& settings,
-                               std::stop_token stop);
+                               const std::stop_token& stop);
 
 }  // namespace trawl::ops

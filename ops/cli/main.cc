@@ -44,7 +44,7 @@ int Dispatch(const Arguments& arguments) {
           [&](const VerifyArguments& command) { return Verify(command, settings, signals); },
           [&](const RepairArguments& command) { return Repair(command, settings, signals); },
           [&](const RetryArguments& command) { return Retry(command, settings, signals); },
-          [&](const ClassifyArguments& command) { return Classify(command, settings); },
+          [&](const ClassifyArguments& command) { return Classify(command, settings, signals); },
           [&](const ModelInspectArguments& command) { return InspectModel(command); },
           [&](const ModelBenchArguments& command) { return BenchModel(command, signals); },
           [&](const ModelQuantizeArguments& command) {

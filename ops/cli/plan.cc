@@ -15,6 +15,7 @@
 #include "ops/cli/text.h"
 #include "ops/telemetry/log.h"
 #include "worker/limits.h"
+#include "worker/models/model_source.h"
 
 namespace trawl::ops {
 namespace {
@@ -52,9 +53,8 @@ ObjectCost CostOf(const SampleOutcome& sample) {
 }
 
 /// The smallest batch that is about as fast as the fastest.
-Result<int64_t> SuggestBatch(const std::string& path, const SignalStops& signals) {
-  TRAWL_ASSIGN(const engine::ModelPackage package, engine::OpenModelPackage(path));
-  TRAWL_ASSIGN(const auto model, engine::Model::Load(package));
+Result<int64_t> SuggestBatch(const std::shared_ptr<const engine::Model>& model,
+                             const SignalStops& signals) {
   std::vector<std::pair<int64_t, double>> rates;
   double best = 0;
   for (const int64_t batch : {1, 2, 4, 8, 16}) {
@@ -127,7 +127,10 @@ Result<PlanReport> MakePlan(const PlanArguments& arguments, const Settings& sett
   fmt::print(stderr, "Classifying {} of {}{}\n", report.keys.objects.size(), report.keys.keys,
              report.keys.whole ? "" : "+");
   TRAWL_ASSIGN(report.sample, RunSample(job.spec, report.keys.objects, settings, *store, stop));
-  TRAWL_ASSIGN(report.batch_size, SuggestBatch(arguments.job.model, signals));
+  TRAWL_ASSIGN(const worker::NamedModel named,
+               worker::LoadNamedModel(arguments.job.model, arguments.job.model_sha256, settings,
+                                      stop.drain));
+  TRAWL_ASSIGN(report.batch_size, SuggestBatch(named.model, signals));
   Conclude(arguments, report);
   return report;
 }

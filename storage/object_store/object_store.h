@@ -36,6 +36,9 @@ struct GetRequest {
   std::string uri;                         // ObjectUri(source, object)
   std::optional<uint64_t> expected_bytes;  // as listed: another length is kChanged or kTruncated
   std::string etag;                        // as listed: another one is kChanged
+  /// Wait, as settings.outage_patience_ms allows, also for a web server that has not served
+  /// anything yet: a person vouches for it.
+  bool patient = false;
 };
 
 /// Since the store was opened.

@@ -66,6 +66,7 @@ void HttpStore::Get(GetRequest request, std::stop_token stop, GetCallback done) 
   };
   task.endpoint = url->scheme + "://" + url->authority;
   task.patience = patience_;
+  task.trusted = request.patient;
   task.done = DeliverTo(std::move(done));
   client_.Submit(std::move(task));
 }

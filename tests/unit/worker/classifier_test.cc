@@ -13,6 +13,7 @@
 #include <string>
 
 #include "tests/support/temp_dir.h"
+#include "worker/models/model_source.h"
 
 namespace trawl::worker {
 namespace {
@@ -26,7 +27,9 @@ ObjectResult<std::vector<Prediction>> ClassifyFile(Classifier& classifier, const
 }
 
 TEST(Classifier, NamesWhatTheSampleShowsAndRefusesWhatIsBroken) {
-  const auto classifier = Classifier::Load((kSample / "model-onnx").string(), {});
+  const auto named = LoadNamedModel((kSample / "model-onnx").string(), "", Settings(), {});
+  ASSERT_TRUE(named) << named.error().message();
+  const auto classifier = Classifier::Create(named->model, {});
   ASSERT_TRUE(classifier) << classifier.error().message();
   std::ifstream truth(kSample / "truth.tsv");
   int good = 0, right = 0, broken = 0;
@@ -54,13 +57,6 @@ TEST(Classifier, NamesWhatTheSampleShowsAndRefusesWhatIsBroken) {
   EXPECT_GE(broken, 5);
   EXPECT_GE(good, 250);
   EXPECT_GE(right * 100, good * 95);
-}
-
-TEST(Classifier, SaysWhichModelIsMissing) {
-  const auto classifier = Classifier::Load("/no/such/model", {});
-  ASSERT_FALSE(classifier);
-  EXPECT_EQ(classifier.error().code(), Code::kNotFound);
-  EXPECT_NE(classifier.error().message().find("/no/such/model"), std::string::npos);
 }
 
 }  // namespace

@@ -188,11 +188,11 @@ TEST_F(WorkerTest, AModelThatIsNotTheJobsFailsEachKeyAndDownloadsNothing) {
   world_.spec = right;
   world_.spec.model.uri = "file:///nowhere/model";
   world_.Enqueue(keys);
-  world_.spec.model.uri = "s3://bucket/model";
+  world_.spec.model.uri = "ftp://host/model";
   world_.Enqueue(keys);
   Finish(4 * keys.size());
   const char* const reasons[] = {"was created with 000000000000", "was created with 111111111111",
-                                 "not below an --allow-root", "file:// only"};
+                                 "not below an --allow-root", "is not file://"};
   for (const ResultRecord& record : world_.Results()) {
     EXPECT_EQ(ErrorOf(record).code, ObjectErrorCode::kModelError);
     EXPECT_THAT(ErrorOf(record).message, HasSubstr(reasons[record.batch_seq]));
