@@ -9,11 +9,11 @@ BUILD_PACKAGES=(
   protobuf-compiler sqlite3 zlib1g-dev
 )
 
-# To test besides: Java and Maven run and fetch the Kafka broker and the S3 server; clang has
-# libFuzzer.
+# To test besides: Java and Maven run and fetch the Kafka broker and the S3 server; nghttp2-server
+# speaks HTTP/2; clang has libFuzzer.
 TEST_PACKAGES=(
   ca-certificates clang curl kcat libclang-rt-dev libgmock-dev libgtest-dev libonnx-testdata
-  maven openjdk-17-jre-headless python3 xz-utils
+  maven nghttp2-server openjdk-17-jre-headless openssl python3 xz-utils
 )
 
 # as_root COMMAND…

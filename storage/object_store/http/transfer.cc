@@ -125,6 +125,9 @@ void Transfer::Configure() {
   Set(easy_, CURLOPT_QUICK_EXIT,
       1L);  // leave a DNS look-up that hangs behind; waiting would stall every download
   Set(easy_, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2TLS));
+  // The handshake tells whether one connection serves many: with none yet, the first request makes
+  // one and the others wait for it. In clear text only an answer would tell, and it may be late.
+  if (request_.url.starts_with("https://")) Set(easy_, CURLOPT_PIPEWAIT, 1L);
   Set(easy_, CURLOPT_HTTP09_ALLOWED, 0L);
   Set(easy_, CURLOPT_HTTP_CONTENT_DECODING, 0L);
   Set(easy_, CURLOPT_TCP_KEEPALIVE, 1L);
