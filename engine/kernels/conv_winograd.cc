@@ -6,8 +6,8 @@
 // Members of a team take blocks of tiles of their own while the weights fit the second-level cache,
 // and else panels of weights of a common block: then each weight is read by one core only.
 //
-// Transformed weights are four to nine times as large, and reading them takes as long for one image
-// as for many: small batches of small images with many channels are left to f32_conv_direct.
+// Small batches of small images with many channels take tiles of 2 × 2, which read fewer weights,
+// or are left to f32_conv_direct (winograd_cost.h).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,6 +18,7 @@
 #include "engine/kernels/conv_direct.h"
 #include "engine/kernels/conv_panels.h"
 #include "engine/kernels/tables.h"
+#include "engine/kernels/winograd_cost.h"
 #include "engine/kernels/winograd_tiles.h"
 
 namespace trawl::engine {
@@ -37,39 +38,6 @@ constexpr int64_t kStreamingTiles = 64;
 /// Products of a group of panels take one part in so many of the second-level cache.
 constexpr int64_t kGroupShare = 2;
 
-/// What a run costs, in multiplications of registers, two of which take a cycle.
-struct Cost {
-  /// Transforming one block of channels of one tile there or back; twice that for stride 2.
-  static constexpr double kTransform = 200;
-  /// Weights from beyond the second-level cache arrive at some 12 bytes a cycle.
-  static constexpr double kBytes = 6;
-
-  Cost(const Window& w, int64_t input_channels, int64_t outputs) {
-    const simd::WinogradScheme scheme{static_cast<int>(w.stride[1])};
-    const WinogradTiles tiles(scheme, w.output[1], w.output[2]);
-    const auto inputs = static_cast<double>(input_channels);
-    const auto blocks = static_cast<double>(BlockCount(outputs));
-    direct = 9 * static_cast<double>(w.OutputSize()) * inputs * blocks;
-    winograd = static_cast<double>(tiles.products()) * inputs * blocks +
-               kTransform * static_cast<double>(scheme.stride * tiles.count()) *
-                   (inputs / kBlock + blocks);
-    const double bytes = sizeof(float) * inputs * blocks * kBlock *
-                         static_cast<double>(scheme.products(4) * scheme.products(4));
-    if (bytes > static_cast<double>(SecondLevelCacheBytes())) weights = bytes / kBytes;
-  }
-
-  /// The smallest batch at which Winograd's tiles cost less; nullopt when there is none worth
-  /// having.
-  std::optional<int64_t> SmallestBatch() const {
-    constexpr double kWorthHaving = 8;
-    if (winograd * kWorthHaving + weights >= direct * kWorthHaving) return std::nullopt;
-    return static_cast<int64_t>(weights / (direct - winograd)) + 1;
-  }
-
-  double direct = 0, winograd = 0;  // per image
-  double weights = 0;               // once
-};
-
 /// Part `part` of `parts` of each class of tiles of images [image, last_image); several images only
 /// as a whole.
 struct TileBlock {
@@ -81,8 +49,45 @@ struct TileBlock {
   }
 };
 
+/// A point of the tiles. One that odd rows, or odd columns, have not has two or one of four phases.
+struct Point {
+  int index = 0;  // points are counted row by row
+  std::array<ptrdiff_t, 4> phases{};
+  int phase_count = 0;
+  int64_t depth = 0;           // rows of weights of the points before
+  std::array<int, 2> classes;  // of tiles that have it: first and behind the last
+};
+
+/// All points of a scheme.
+std::vector<Point> PointsOf(const simd::WinogradScheme& scheme, int64_t inputs) {
+  std::vector<Point> points;
+  int64_t depth = 0;
+  for (int row = 0; row < scheme.points(); ++row) {
+    for (int column = 0; column < scheme.points(); ++column) {
+      Point point{.index = row * scheme.points() + column,
+                  .depth = depth,
+                  .classes = WinogradTiles::ClassesWithPoint(scheme, row, column)};
+      for (int phase = 0; phase < scheme.stride * scheme.stride; ++phase) {
+        if (phase >= 2 && row == scheme.four_only()) continue;
+        if (phase % 2 == 1 && column == scheme.four_only()) continue;
+        point.phases[static_cast<size_t>(point.phase_count++)] = phase;
+      }
+      depth += inputs * point.phase_count;
+      points.push_back(point);
+    }
+  }
+  return points;
+}
+
+/// How an image is cut, and the points of its tiles.
+struct Tiling {
+  WinogradTiles tiles;
+  std::vector<Point> points;
+};
+
 /// How a run is cut.
 struct Cut {
+  const Tiling* tiling = nullptr;
   int64_t images = 1, parts = 1;
   int64_t count = 0;     // blocks
   int64_t capacity = 0;  // tiles of the largest block
@@ -99,8 +104,12 @@ class WinogradConv final : public Kernel {
         winograd_(scheme_.stride == 1 ? microkernels.winograd : microkernels.winograd_stride2),
         points_(scheme_.points() * scheme_.points()),
         phases_(scheme_.stride * scheme_.stride),
-        tiles_(scheme_, conv_.window.output[1], conv_.window.output[2]),
+        of_4_{{scheme_, conv_.window.output[1], conv_.window.output[2]},
+              PointsOf(scheme_, conv_.inputs)},
+        of_2_{WinogradTiles::Of2(conv_.window.output[1], conv_.window.output[2]), of_4_.points},
         blocks_(BlockCount(conv_.inputs)) {
+    std::erase_if(of_2_.points,
+                  [](const Point& point) { return point.classes[1] != WinogradTiles::kClasses; });
     size_t size = 0;
     int64_t block = 0;
     for (const int blocks :
@@ -113,8 +122,9 @@ class WinogradConv final : public Kernel {
     }
     weights_ = WeightBuffer(size);
     for (const ConvPanel& panel : panels_) Pack(panel);
-    smallest_batch_ = Cost(conv_.window, conv_.inputs, conv_.outputs).SmallestBatch().value_or(1);
-    if (smallest_batch_ > 1) direct_ = MakeDirectConv(conv_, microkernels);
+    const WinogradCost cost(conv_.window, conv_.inputs, conv_.outputs);
+    smallest_ = cost.SmallestBatches().value_or(WinogradCost::Batches{});
+    if (smallest_.of_2 > 1) direct_ = MakeDirectConv(conv_, microkernels);
     conv_.weights = {};
     streams_ = static_cast<int64_t>(size * sizeof(float)) > SecondLevelCacheBytes();
   }
@@ -123,17 +133,27 @@ class WinogradConv final : public Kernel {
   bool PacksInput(size_t i) const override { return ConvNode::Packs(i); }
   size_t PackedBytes() const override { return weights_.bytes(); }
   std::string Remark() const override {
-    return direct_ ? fmt::format("f32_conv_direct for batches below {}", smallest_batch_) : "";
+    std::string remark;
+    if (direct_) remark = fmt::format("f32_conv_direct for batches below {}", smallest_.of_2);
+    if (smallest_.of_2 < smallest_.of_4) {
+      remark +=
+          fmt::format("{}tiles of 2 × 2 for batches below {}", direct_ ? ", " : "", smallest_.of_4);
+    }
+    return remark;
   }
 
   size_t ScratchBytes(int64_t batch, int threads) const override {
-    const size_t direct =
-        direct_ ? direct_->ScratchBytes(std::min(batch, smallest_batch_ - 1), threads) : 0;
-    return batch < smallest_batch_ ? direct : std::max(direct, OwnScratchBytes(batch, threads));
+    size_t bytes =
+        direct_ ? direct_->ScratchBytes(std::min(batch, smallest_.of_2 - 1), threads) : 0;
+    // The largest batch of each kind.
+    if (batch >= smallest_.of_2 && smallest_.of_2 < smallest_.of_4) {
+      bytes = std::max(bytes, OwnScratchBytes(std::min(batch, smallest_.of_4 - 1), threads));
+    }
+    return batch < smallest_.of_4 ? bytes : std::max(bytes, OwnScratchBytes(batch, threads));
   }
 
   Status Run(const KernelCall& call) const override {
-    if (call.inputs[0].shape[0] < smallest_batch_) return direct_->Run(call);
+    if (call.inputs[0].shape[0] < smallest_.of_2) return direct_->Run(call);
     RunTiles(call);
     return OkStatus();
   }
@@ -147,14 +167,13 @@ class WinogradConv final : public Kernel {
     const int64_t grouped =
         streams_ ? std::min(SecondLevelCacheBytes() / kGroupShare / 4, Panels() * panel) : 0;
     const int64_t products = std::max(panel, grouped) + points_ * kSkew;
-    return static_cast<size_t>(inputs * InputFloats(cut.capacity) + threads * products) *
-           sizeof(float);
+    return static_cast<size_t>(inputs * InputFloats(cut) + threads * products) * sizeof(float);
   }
 
   void RunTiles(const KernelCall& call) const {
     const Cut cut = CutFor(call.inputs[0].shape[0], call.team->size());
     auto* scratch = reinterpret_cast<float*>(call.scratch);
-    const int64_t input_floats = InputFloats(cut.capacity);
+    const int64_t input_floats = InputFloats(cut);
     const int64_t product_floats = ProductFloats(cut);
     float* products = scratch + (cut.by_panel ? 1 : call.team->size()) * input_floats;
     const int64_t groups = (Panels() + cut.group - 1) / cut.group;
@@ -182,15 +201,15 @@ class WinogradConv final : public Kernel {
   struct Work {
     const KernelCall& call;
     const Cut& cut;
-    TileBlock tiles;
+    TileBlock block;
     float* input;
     float* products;
   };
 
-  int64_t InputStride(int64_t capacity) const {
-    return blocks_ * phases_ * capacity * kBlock + kSkew;
+  int64_t InputStride(const Cut& cut) const {
+    return blocks_ * phases_ * cut.capacity * kBlock + kSkew;
   }
-  int64_t InputFloats(int64_t capacity) const { return points_ * InputStride(capacity); }
+  int64_t InputFloats(const Cut& cut) const { return points_ * InputStride(cut); }
   /// Rows of a panel of weights: products of one output channel for one tile of 4 × 4.
   int64_t PanelDepth() const { return scheme_.products(4) * scheme_.products(4) * conv_.inputs; }
   int64_t ProductStride(const Cut& cut) const {
@@ -203,23 +222,6 @@ class WinogradConv final : public Kernel {
   }
   int64_t Panels() const { return static_cast<int64_t>(panels_.size()); }
 
-  /// Phases that a point has; `i`: points are counted row by row. A point that odd rows, or odd
-  /// columns, have not has two or one of the four.
-  struct PointPhases {
-    std::array<ptrdiff_t, 4> phases{};
-    int count = 0;
-  };
-  PointPhases PhasesOf(int point) const {
-    const int row = point / scheme_.points(), column = point % scheme_.points();
-    PointPhases result;
-    for (int phase = 0; phase < phases_; ++phase) {
-      if (phase >= 2 && row == scheme_.four_only()) continue;
-      if (phase % 2 == 1 && column == scheme_.four_only()) continue;
-      result.phases[static_cast<size_t>(result.count++)] = phase;
-    }
-    return result;
-  }
-
   /// [points], each as ConvRun wants it with phases as taps: [blocks][phases][channels][panel].
   void Pack(const ConvPanel& panel) {
     const int64_t width = panel.blocks * kBlock;
@@ -230,15 +232,13 @@ class WinogradConv final : public Kernel {
         const int64_t before = c / kBlock * kBlock;  // channels in whole blocks
         const int64_t channels = std::min<int64_t>(kBlock, conv_.inputs - before);
         float* to = weights_.data() + panel.offset + b * kBlock;
-        for (int point = 0; point < points_; ++point) {
-          const PointPhases phases = PhasesOf(point);
-          for (int i = 0; i < phases.count; ++i) {
-            const int64_t row = before * phases.count + i * channels + (c - before);
-            std::memcpy(to + row * width,
-                        products + ProductAt(point, phases.phases[static_cast<size_t>(i)]) * kBlock,
+        for (const Point& point : of_4_.points) {
+          for (int i = 0; i < point.phase_count; ++i) {
+            const int64_t row = before * point.phase_count + i * channels + (c - before);
+            const int64_t from = ProductAt(point.index, point.phases[static_cast<size_t>(i)]);
+            std::memcpy(to + (point.depth + row) * width, products + from * kBlock,
                         kBlock * sizeof(float));
           }
-          to += conv_.inputs * phases.count * width;
         }
       }
     }
@@ -270,20 +270,22 @@ class WinogradConv final : public Kernel {
   Cut CutFor(int64_t batch, int threads) const {
     // Inputs and products of a block of tiles in 60 % of the second-level cache; weights and
     // results pass through the rest.
-    const int64_t tile_bytes = points_ * (blocks_ * phases_ + panel_blocks_) * kBlock * 4;
+    const Tiling& tiling = batch < smallest_.of_4 ? of_2_ : of_4_;
+    const WinogradTiles& tiles = tiling.tiles;
+    const int64_t tile_bytes = tiles.points() * (blocks_ * phases_ + panel_blocks_) * kBlock * 4;
     int64_t most = std::max<int64_t>(1, SecondLevelCacheBytes() * 3 / 5 / tile_bytes);
     if (streams_) most = std::max(most, kStreamingTiles);
-    Cut cut;
+    Cut cut{.tiling = &tiling};
     cut.by_panel = threads > 1 && streams_;
     if (threads > 1 && !cut.by_panel) {
-      most = std::clamp<int64_t>(tiles_.count() * batch / (2 * threads), 1, most);
+      most = std::clamp<int64_t>(tiles.count() * batch / (2 * threads), 1, most);
     }
-    cut.images = std::clamp<int64_t>(most / tiles_.count(), 1, batch);
-    cut.parts = (tiles_.count() + most - 1) / most;
+    cut.images = std::clamp<int64_t>(most / tiles.count(), 1, batch);
+    cut.parts = (tiles.count() + most - 1) / most;
     cut.count = (batch + cut.images - 1) / cut.images * cut.parts;
     // Each class of tiles may be off an even share by one.
     cut.capacity =
-        cut.images * std::min(tiles_.count(), tiles_.count() / cut.parts + WinogradTiles::kClasses);
+        cut.images * std::min(tiles.count(), tiles.count() / cut.parts + WinogradTiles::kClasses);
     cut.group = GroupFor(cut, threads);
     return cut;
   }
@@ -292,7 +294,8 @@ class WinogradConv final : public Kernel {
   /// groups should be large; as large as their share of the cache takes products.
   int64_t GroupFor(const Cut& cut, int threads) const {
     const int64_t cache = SecondLevelCacheBytes();
-    if (!streams_ || InputFloats(cut.capacity) * 4 < cache * 3 / 5) return 1;
+    const int64_t input_bytes = cut.tiling->tiles.points() * InputStride(cut) * 4;
+    if (!streams_ || input_bytes < cache * 3 / 5) return 1;
     const int64_t shared = cut.by_panel ? std::max<int64_t>(1, Panels() / (2 * threads)) : Panels();
     return std::clamp<int64_t>(cache / kGroupShare / PanelBytes(cut), 1, shared);
   }
@@ -304,12 +307,12 @@ class WinogradConv final : public Kernel {
 
   /// Calls `body(tile, image, slot)` for the tiles of a block, class by class.
   template <class Body>
-  void ForEachTile(const TileBlock& block, Body body) const {
+  static void ForEachTile(const Work& work, Body body) {
     int64_t slot = 0;
     for (int c = 0; c < WinogradTiles::kClasses; ++c) {
-      const auto& tiles = tiles_.InClass(c);
-      const auto [first, last] = block.Range(tiles);
-      for (int64_t n = block.image; n < block.last_image; ++n) {
+      const auto& tiles = work.cut.tiling->tiles.InClass(c);
+      const auto [first, last] = work.block.Range(tiles);
+      for (int64_t n = work.block.image; n < work.block.last_image; ++n) {
         for (int64_t t = first; t < last; ++t) body(tiles[static_cast<size_t>(t)], n, slot++);
       }
     }
@@ -321,10 +324,10 @@ class WinogradConv final : public Kernel {
     const int64_t height = w.input[1], width = w.input[2];
     const auto* x = reinterpret_cast<const float*>(input.bytes) + block * height * width * kBlock;
     simd::WinogradInput tile;
-    tile.point_stride = InputStride(work.cut.capacity);
+    tile.point_stride = InputStride(work.cut);
     tile.phase_stride = work.cut.capacity * kBlock;
     float* points = work.input + block * phases_ * tile.phase_stride;
-    ForEachTile(work.tiles, [&](const WinogradTile& t, int64_t image, int64_t slot) {
+    ForEachTile(work, [&](const WinogradTile& t, int64_t image, int64_t slot) {
       const float* plane = x + image * input.image_stride;
       const int64_t top = t.rows.start * scheme_.stride - w.pad_begin[1];
       const int64_t left = t.columns.start * scheme_.stride - w.pad_begin[2];
@@ -336,7 +339,7 @@ class WinogradConv final : public Kernel {
       tile.first_column = static_cast<int>(std::clamp<int64_t>(-left, 0, columns));
       tile.last_column = static_cast<int>(std::clamp<int64_t>(width - left, 0, columns));
       tile.points = points + slot * kBlock;
-      winograd_.input[t.rows.size == 4][t.columns.size == 4](tile);
+      winograd_.input[t.rows.size - 2][t.columns.size - 2](tile);
     });
   }
 
@@ -356,8 +359,8 @@ class WinogradConv final : public Kernel {
   void Multiply(const Work& work, std::span<const ConvPanel> panels) const {
     std::array<int64_t, WinogradTiles::kClasses + 1> slots{};  // the first of each class
     for (int c = 0; c < WinogradTiles::kClasses; ++c) {
-      const auto [first, last] = work.tiles.Range(tiles_.InClass(c));
-      const int64_t images = work.tiles.last_image - work.tiles.image;
+      const auto [first, last] = work.block.Range(work.cut.tiling->tiles.InClass(c));
+      const int64_t images = work.block.last_image - work.block.image;
       slots[static_cast<size_t>(c) + 1] = slots[static_cast<size_t>(c)] + images * (last - first);
     }
     const int64_t capacity = work.cut.capacity;
@@ -365,27 +368,34 @@ class WinogradConv final : public Kernel {
     run.channels = conv_.inputs;
     run.block_stride = phases_ * capacity * kBlock;
     run.y_block_stride = capacity * kBlock;
-    int64_t depth = 0;  // of the points before
-    for (int point = 0; point < points_; ++point) {
-      PointPhases phases = PhasesOf(point);
-      for (ptrdiff_t& phase : phases.phases) phase *= capacity * kBlock;
-      run.taps = phases.phases.data();
-      run.tap_count = phases.count;
-      const auto [first, last] =
-          WinogradTiles::ClassesWithPoint(point / scheme_.points() == scheme_.four_only(),
-                                          point % scheme_.points() == scheme_.four_only());
-      const int64_t slot = slots[static_cast<size_t>(first)];
-      run.pixels = slots[static_cast<size_t>(last)] - slot;
-      run.x = work.input + point * InputStride(capacity) + slot * kBlock;
-      run.y = work.products + point * ProductStride(work.cut) + slot * kBlock;
-      for (const ConvPanel& panel : panels) {
-        run.blocks = panel.blocks;
-        run.weights = weights_.data() + panel.offset + depth * panel.blocks * kBlock;
+    const std::vector<Point>& points = work.cut.tiling->points;
+    for (size_t i = 0; i < points.size(); ++i) {
+      const Point& point = points[i];
+      std::array<ptrdiff_t, 4> taps = point.phases;
+      for (ptrdiff_t& tap : taps) tap *= capacity * kBlock;
+      run.taps = taps.data();
+      run.tap_count = point.phase_count;
+      const int64_t slot = slots[static_cast<size_t>(point.classes[0])];
+      run.pixels = slots[static_cast<size_t>(point.classes[1])] - slot;
+      run.x = work.input + point.index * InputStride(work.cut) + slot * kBlock;
+      run.y = work.products + point.index * ProductStride(work.cut) + slot * kBlock;
+      for (size_t k = 0; k < panels.size(); ++k) {
+        run.blocks = panels[k].blocks;
+        run.weights = WeightsOf(panels[k], point);
+        run.next_weights = nullptr;
+        if (streams_ && k + 1 < panels.size()) {
+          run.next_weights = WeightsOf(panels[k + 1], point);
+        } else if (streams_ && i + 1 < points.size()) {
+          run.next_weights = WeightsOf(panels.front(), points[i + 1]);
+        }
         microkernels_.conv.blocked(run, {});
-        run.y += panel.blocks * run.y_block_stride;
+        run.y += run.blocks * run.y_block_stride;
       }
-      depth += conv_.inputs * phases.count;
     }
+  }
+
+  const float* WeightsOf(const ConvPanel& panel, const Point& point) const {
+    return weights_.data() + panel.offset + point.depth * panel.blocks * kBlock;
   }
 
   /// Output block `block`, whose products are those of block `block_slot` of the group.
@@ -397,7 +407,7 @@ class WinogradConv final : public Kernel {
     simd::WinogradOutput tile;
     tile.point_stride = ProductStride(work.cut);
     tile.row_stride = tile.residual_row_stride = width * kBlock;
-    ForEachTile(work.tiles, [&](const WinogradTile& t, int64_t image, int64_t slot) {
+    ForEachTile(work, [&](const WinogradTile& t, int64_t image, int64_t slot) {
       const int64_t offset = plane + (t.rows.start * width + t.columns.start) * kBlock;
       tile.points = work.products + (block_slot * work.cut.capacity + slot) * kBlock;
       tile.y = reinterpret_cast<float*>(output.bytes) + image * output.image_stride + offset;
@@ -408,7 +418,7 @@ class WinogradConv final : public Kernel {
         epilogue.residual =
             reinterpret_cast<const float*>(residual.bytes) + image * residual.image_stride + offset;
       }
-      winograd_.output[t.rows.size == 4][t.columns.size == 4](tile, epilogue);
+      winograd_.output[t.rows.size - 2][t.columns.size - 2](tile, epilogue);
       for (int y = 0; y < tile.rows; ++y) {
         conv_.FinishPixels(microkernels_, tile.y + y * tile.row_stride, tile.columns);
       }
@@ -420,12 +430,12 @@ class WinogradConv final : public Kernel {
   simd::WinogradScheme scheme_;
   const simd::WinogradMicrokernels& winograd_;
   int64_t points_, phases_;
-  WinogradTiles tiles_;
+  Tiling of_4_, of_2_;
   int64_t blocks_;  // of input channels
   std::vector<ConvPanel> panels_;
   int panel_blocks_ = 0;  // of the widest panel
   WeightBuffer weights_;
-  int64_t smallest_batch_ = 1;
+  WinogradCost::Batches smallest_;
   std::unique_ptr<const Kernel> direct_;  // for smaller ones
   bool streams_ = false;                  // the weights do not stay in the second-level cache
 };
@@ -438,8 +448,8 @@ std::string WhyNot(const NodeView& node) {
   if (w.dilation[1] != 1 || w.dilation[2] != 1) return "dilations";
   if (node.attributes().Int("group", 1).value_or(1) != 1) return "groups";
   if (node.HasInput(4)) return "sums of integers must stay exact";
-  const Cost cost(w, node.shape(1)[1], node.shape(1)[0]);
-  return cost.SmallestBatch() ? "" : "a direct convolution costs less";
+  const WinogradCost cost(w, node.shape(1)[1], node.shape(1)[0]);
+  return cost.SmallestBatches() ? "" : "a direct convolution costs less";
 }
 
 KernelResult MakeWinograd(const NodeView& node, const simd::Microkernels& microkernels) {

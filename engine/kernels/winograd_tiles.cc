@@ -24,7 +24,8 @@ std::vector<WinogradSpan> CutIntoSpans(const simd::WinogradScheme& scheme, int64
   return spans;
 }
 
-WinogradTiles::WinogradTiles(const simd::WinogradScheme& scheme, int64_t height, int64_t width) {
+WinogradTiles::WinogradTiles(const simd::WinogradScheme& scheme, int64_t height, int64_t width)
+    : points_(scheme.points() * scheme.points()) {
   for (const WinogradSpan& rows : CutIntoSpans(scheme, height)) {
     for (const WinogradSpan& columns : CutIntoSpans(scheme, width)) {
       const size_t c = rows.size == 4 ? (columns.size == 4 ? 1 : 2) : (columns.size == 4 ? 0 : 3);
@@ -35,8 +36,25 @@ WinogradTiles::WinogradTiles(const simd::WinogradScheme& scheme, int64_t height,
   }
 }
 
-std::array<int, 2> WinogradTiles::ClassesWithPoint(bool tall, bool wide) {
-  return {tall ? 1 : 0, wide ? 2 : (tall ? 3 : kClasses)};
+WinogradTiles WinogradTiles::Of2(int64_t height, int64_t width) {
+  constexpr simd::WinogradScheme kScheme{1};
+  constexpr int kProducts = kScheme.products(2) * kScheme.products(2);
+  WinogradTiles tiles;
+  for (int64_t y = 0; y < height; y += 2) {
+    for (int64_t x = 0; x < width; x += 2) tiles.classes_.back().push_back({{y, 2}, {x, 2}});
+  }
+  tiles.count_ = static_cast<int64_t>(tiles.classes_.back().size());
+  tiles.products_ = tiles.count_ * kProducts;
+  tiles.points_ = kProducts;
+  return tiles;
+}
+
+std::array<int, 2> WinogradTiles::ClassesWithPoint(const simd::WinogradScheme& scheme, int row,
+                                                   int column) {
+  const bool tall = row == scheme.four_only(), wide = column == scheme.four_only();
+  if (tall || wide) return {tall ? 1 : 0, wide ? 2 : 3};
+  const bool all = scheme.InTiles2(row) && scheme.InTiles2(column);
+  return {0, all ? kClasses : kClasses - 1};
 }
 
 }  // namespace trawl::engine

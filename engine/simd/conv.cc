@@ -16,7 +16,7 @@ constexpr int kMaxBlocks = kWidth == 16 ? 3 : 1;
 constexpr int kMaxPixels = kWidth == 16 ? 14 : kWidth == 8 ? 6 : 3;
 constexpr int TilePixels(int blocks) { return blocks == 3 ? 9 : kMaxPixels; }
 /// Steps that weights are fetched ahead.
-constexpr int kPrefetchSteps = 16;
+constexpr int kPrefetchSteps = 32;
 
 template <int kPixels, int kBlocks>
 struct Tile {
@@ -102,6 +102,8 @@ template <int kPixels, int kBlocks>
   PrefetchResidual<kPixels, kBlocks>(epilogue);
   tile.Start(epilogue.bias);
   const float* weights = run.weights;
+  const float* later = run.next_weights == nullptr ? weights : run.next_weights;
+  const ptrdiff_t later_step = run.next_weights == nullptr ? 0 : kBlock;
   const float* block = run.x;
   for (ptrdiff_t left = run.channels; left > 0; left -= kBlock, block += run.block_stride) {
     const ptrdiff_t channels = left < kBlock ? left : kBlock;
@@ -113,6 +115,8 @@ template <int kPixels, int kBlocks>
 #pragma GCC unroll 1
       for (const float* end = x + channels; x != end; ++x, weights += tile.kPanel, next += kBlock) {
         __builtin_prefetch(next);
+        __builtin_prefetch(later, 0, 2);
+        later += later_step;
         tile.Step(x, kBlock, weights);
       }
     }
@@ -137,10 +141,16 @@ using TileFunction = void (*)(const ConvRun&, const Epilogue&);
 /// Even tiles: 16 pixels are 8 + 8, not 14 + 2, since a small tile waits for its operands.
 void ForEachTile(ConvRun run, Epilogue epilogue, const TileFunction* tiles, ptrdiff_t pixel_step) {
   const int most = TilePixels(run.blocks);
-  ptrdiff_t left = run.pixels;
+  const ptrdiff_t lines = run.channels * run.tap_count;
+  ptrdiff_t left = run.pixels, passed = 0;
   for (ptrdiff_t count = (left + most - 1) / most; count > 0; --count) {
     const ptrdiff_t pixels = (left + count - 1) / count;
     tiles[pixels - 1](run, epilogue);
+    // A tile fetches a line of the next weights a step, so that as many tiles as there are blocks
+    // fetch all; what is left when there are fewer tiles, the next run fetches for itself.
+    if (run.next_weights != nullptr) {
+      run.next_weights = ++passed < run.blocks ? run.next_weights + lines * kBlock : nullptr;
+    }
     run.x += pixels * pixel_step;
     run.y += pixels * kBlock;
     if (epilogue.residual != nullptr) epilogue.residual += pixels * kBlock;

@@ -23,7 +23,10 @@ struct ConvRun {
   ptrdiff_t channels = 0;
   ptrdiff_t block_stride = 0;
   const float* weights = nullptr;  // 64-byte aligned
-  float* y = nullptr;              // [blocks][…][kBlock], 64-byte aligned
+  /// As many, which the next run reads: blocked fetches them into the second-level cache while it
+  /// computes. nullptr when they are there already, or nobody knows.
+  const float* next_weights = nullptr;
+  float* y = nullptr;  // [blocks][…][kBlock], 64-byte aligned
   ptrdiff_t y_block_stride = 0;
   ptrdiff_t pixels = 0;
   int blocks = 0;  // of output channels: the panel; 1 … max_blocks

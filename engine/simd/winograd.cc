@@ -8,8 +8,8 @@ namespace trawl::engine::simd {
 namespace {
 
 /// to = Bᵀ · from, one row of pixels to the products of a tile of kSize. The rows of Bᵀ are the
-/// polynomials ∏ (x - p) over the other points; those of size 3 are multiplied by what its weights
-/// would need and those of size 4 have not.
+/// polynomials ∏ (x - p) over the other points; those of smaller sizes are multiplied by what their
+/// weights would need and those of size 4 have not.
 template <int kStride, int kSize>
 [[gnu::always_inline]] inline void TransformInput(const Vector* d, Vector* to) {
   if constexpr (kStride == 1 && kSize == 4) {
@@ -21,6 +21,11 @@ template <int kStride, int kSize>
     to[3] = c + e;
     to[4] = c - e;
     to[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+  } else if constexpr (kStride == 1 && kSize == 2) {
+    to[0] = 4.0f * (d[0] - d[2]);
+    to[1] = -3.0f * (d[2] + d[1]);
+    to[2] = 3.0f * (d[1] - d[2]);
+    to[3] = d[3] - d[1];
   } else if constexpr (kStride == 1) {
     to[0] = 4.0f * (d[0] - d[2]) + 2.0f * (d[3] - d[1]);
     to[1] = 3.0f * (d[3] - d[2]) - 6.0f * d[1];
@@ -62,6 +67,9 @@ template <int kStride, int kSize>
     to[1] = b + 2.0f * e;
     to[2] = a + 4.0f * c;
     to[3] = b + 8.0f * e + m[5];
+  } else if constexpr (kSize == 2) {
+    to[0] = m[0] + a;
+    to[1] = b + m[3];
   } else if constexpr (kStride == 1 || kSize == 4) {
     to[0] = m[0] + a + m[3];
     to[1] = b + 2.0f * m[3];
@@ -221,11 +229,18 @@ template <int kStride>
 
 template <int kStride>
 constexpr WinogradMicrokernels Table() {
-  return {.input = {{Input<kStride, 3, 3>, Input<kStride, 3, 4>},
-                    {Input<kStride, 4, 3>, Input<kStride, 4, 4>}},
-          .output = {{Output<kStride, 3, 3>, Output<kStride, 3, 4>},
-                     {Output<kStride, 4, 3>, Output<kStride, 4, 4>}},
-          .weights = Weights<kStride>};
+  WinogradMicrokernels table{.input = {{},
+                                       {nullptr, Input<kStride, 3, 3>, Input<kStride, 3, 4>},
+                                       {nullptr, Input<kStride, 4, 3>, Input<kStride, 4, 4>}},
+                             .output = {{},
+                                        {nullptr, Output<kStride, 3, 3>, Output<kStride, 3, 4>},
+                                        {nullptr, Output<kStride, 4, 3>, Output<kStride, 4, 4>}},
+                             .weights = Weights<kStride>};
+  if constexpr (kStride == 1) {
+    table.input[0][0] = Input<1, 2, 2>;
+    table.output[0][0] = Output<1, 2, 2>;
+  }
+  return table;
 }
 
 }  // namespace

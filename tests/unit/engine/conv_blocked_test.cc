@@ -169,9 +169,16 @@ std::string ReasonOf(int64_t channels) {
   return "no such kernel";
 }
 
-TEST(WinogradConv, TellsWhichBatchesItLeavesToTheDirectKernel) {
+// Weights beyond every second-level cache, so that one image goes by tiles of 2 × 2 and nine by
+// those of 4 and 3.
+INSTANTIATE_TEST_SUITE_P(FewImages, WinogradConv,
+                         ::testing::Values(ConvCase{257, 513, 7, 7, 3, 3, 1, 1, 1, 1, 1, 1},
+                                           ConvCase{257, 513, 7, 7, 3, 3, 1, 1, 1, 1, 1, 9},
+                                           ConvCase{320, 500, 6, 9, 3, 3, 1, 1, 0, 1, 1, 1}));
+
+TEST(WinogradConv, TellsWhichBatchesItServesOtherwise) {
   // 36 weights a pair of channels, 4 tiles: too many to read for one image beyond the cache only.
-  EXPECT_THAT(ReasonOf(512), HasSubstr("f32_conv_direct for batches below"));
+  EXPECT_THAT(ReasonOf(512), HasSubstr("tiles of 2 × 2 for batches below"));
   EXPECT_THAT(ReasonOf(32), Not(HasSubstr("batches")));
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <vector>
 
 #include "gtest/gtest.h"
 
@@ -37,9 +38,11 @@ TEST(WinogradTiles, ClassesWithAPointAreNeighbours) {
   const WinogradTiles tiles({1}, 14, 7);  // 4 + 4 + 3 + 3 by 4 + 3
   EXPECT_EQ(tiles.count(), 8);
   EXPECT_EQ(tiles.products(), 22 * 11);
-  for (const bool tall : {false, true}) {
-    for (const bool wide : {false, true}) {
-      const auto [first, last] = WinogradTiles::ClassesWithPoint(tall, wide);
+  const simd::WinogradScheme scheme{1};
+  for (int row = 0; row < scheme.points(); ++row) {
+    for (int column = 0; column < scheme.points(); ++column) {
+      const bool tall = row == scheme.four_only(), wide = column == scheme.four_only();
+      const auto [first, last] = WinogradTiles::ClassesWithPoint(scheme, row, column);
       for (int c = 0; c < WinogradTiles::kClasses; ++c) {
         for (const WinogradTile& tile : tiles.InClass(c)) {
           const bool has = (!tall || tile.rows.size == 4) && (!wide || tile.columns.size == 4);
@@ -48,6 +51,33 @@ TEST(WinogradTiles, ClassesWithAPointAreNeighbours) {
       }
     }
   }
+}
+
+TEST(WinogradTiles, TilesOf2CoverAnImageOnceAndHave16Points) {
+  const simd::WinogradScheme scheme{1};
+  const WinogradTiles tiles = WinogradTiles::Of2(5, 4);
+  std::vector<int> covered(6 * 4);
+  int count = 0, points = 0;
+  for (int c = 0; c < WinogradTiles::kClasses; ++c) {
+    for (const WinogradTile& tile : tiles.InClass(c)) {
+      EXPECT_EQ(tile.rows.size, 2);
+      EXPECT_EQ(tile.columns.size, 2);
+      for (int64_t i = 0; i < 4; ++i) {
+        ++covered.at(
+            static_cast<size_t>((tile.rows.start + i / 2) * 4 + tile.columns.start + i % 2));
+      }
+      ++count;
+    }
+  }
+  EXPECT_EQ(covered, std::vector<int>(6 * 4, 1));
+  EXPECT_EQ(tiles.count(), count);
+  EXPECT_EQ(tiles.products(), 16 * count);
+  for (int row = 0; row < scheme.points(); ++row) {
+    for (int column = 0; column < scheme.points(); ++column) {
+      points += WinogradTiles::ClassesWithPoint(scheme, row, column)[1] == WinogradTiles::kClasses;
+    }
+  }
+  EXPECT_EQ(points, tiles.points());
 }
 
 /// What a product of a tile is must not depend on the tile's size: tiles share weights.
@@ -64,6 +94,11 @@ TEST(WinogradScheme, PointsOfSmallTilesAreAmongThoseOfLargeOnes) {
       }
       EXPECT_TRUE(found) << i;
     }
+  }
+  const simd::WinogradScheme scheme{1};
+  for (int i = 0; i < scheme.products(2); ++i) {
+    EXPECT_TRUE(scheme.InTiles2(scheme.product(2, i).point)) << i;
+    EXPECT_NE(scheme.product(2, i).point, scheme.four_only());
   }
 }
 
