@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstring>
+#include <type_traits>
 
 #include "engine/limits.h"
 #include "engine/loaders/float16.h"
@@ -48,6 +49,10 @@ Result<Tensor> Read(const Proto& proto, DType dtype, const Shape& shape, const F
   }
   Tensor tensor(dtype, shape);
   const std::span<T> out = tensor.mutable_data<T>();
+  if constexpr (std::is_same_v<T, Stored>) {  // nothing to convert
+    if (is_raw && !raw.empty()) std::memcpy(out.data(), raw.data(), raw.size());
+    if (is_raw) return tensor;
+  }
   for (size_t i = 0; i < out.size(); ++i) {
     Stored stored;
     if (is_raw) {

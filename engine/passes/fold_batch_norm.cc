@@ -77,9 +77,13 @@ void Apply(Graph& graph, Node& node, const ChannelAffine& affine) {
   // The output channel is the outermost dimension of a Conv's weights and of a transposed Gemm's,
   // else the innermost.
   const bool outermost = node.op == "Conv" || node.attributes.Int("transB", 0) != 0;
-  const size_t inner = from.size() / channels;
-  for (size_t i = 0; i < from.size(); ++i) {
-    to[i] = static_cast<float>(from[i] * affine.scale[outermost ? i / inner : i % channels]);
+  const size_t outer = outermost ? 1 : from.size() / channels;
+  const size_t inner = from.size() / channels / outer;
+  size_t i = 0;
+  for (size_t o = 0; o < outer; ++o) {
+    for (const double scale : affine.scale) {
+      for (const size_t end = i + inner; i < end; ++i) to[i] = static_cast<float>(from[i] * scale);
+    }
   }
   Tensor bias(DType::kF32, {static_cast<int64_t>(channels)});
   const Tensor* given = ConstantF32(graph, node, 2);
