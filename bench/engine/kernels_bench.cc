@@ -46,6 +46,7 @@ constexpr Layer kLayers[] = {
     {"mobilenet_v1_025", 256, 1000, 1, 1},
     {"mobilenet_v2", 3, 32, 224, 3, 2},
     {"mobilenet_v2", 16, 96, 112, 1},
+    {"mobilenet_v2", 96, 96, 112, 3, 2, 96},
     {"mobilenet_v2", 96, 24, 56, 1},
     {"mobilenet_v2", 144, 144, 56, 3, 1, 144},
     {"mobilenet_v2", 144, 24, 56, 1},
