@@ -27,6 +27,7 @@ JsonObject ToJson(const ObjectError& error);
 
 /// {"wall":1.5,"cpu":3,"decode":1.1,…}: each member of WorkerTimes, in seconds.
 JsonObject ToJson(const WorkerTimes& times);
+JsonObject ToJson(const DownloadTraffic& traffic);
 
 /// One line, always UTF-8.
 std::string Dump(const JsonObject& object);

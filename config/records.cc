@@ -215,6 +215,18 @@ WorkerTimes ReadWorkerTimes(JsonReader reader) {
   return times;
 }
 
+constexpr std::pair<const char*, uint64_t DownloadTraffic::*> kDownloadTraffic[] = {
+    {"requests", &DownloadTraffic::requests},   {"retries", &DownloadTraffic::retries},
+    {"throttled", &DownloadTraffic::throttled}, {"hedges", &DownloadTraffic::hedges},
+    {"outages", &DownloadTraffic::outages},     {"bytes", &DownloadTraffic::bytes}};
+
+DownloadTraffic ReadDownloadTraffic(JsonReader reader) {
+  DownloadTraffic traffic;
+  for (const auto& [name, member] : kDownloadTraffic)
+    traffic.*member = reader.Whole(name, 0, kMaxCount);
+  return traffic;
+}
+
 JobState ReadState(JsonReader& reader) {
   const std::string state = reader.Text("state");
   if (state == ToString(JobState::kListing)) return JobState::kListing;
@@ -255,6 +267,32 @@ WorkerTimes WorkerTimes::operator*(double share) const {
   return scaled;
 }
 
+JsonObject ToJson(const DownloadTraffic& traffic) {
+  JsonObject object;
+  for (const auto& [name, member] : kDownloadTraffic) object[name] = traffic.*member;
+  return object;
+}
+
+DownloadTraffic DownloadTraffic::operator+(const DownloadTraffic& more) const {
+  DownloadTraffic sum;
+  for (const auto& [name, member] : kDownloadTraffic) sum.*member = this->*member + more.*member;
+  return sum;
+}
+
+DownloadTraffic DownloadTraffic::operator-(const DownloadTraffic& before) const {
+  DownloadTraffic more;
+  for (const auto& [name, member] : kDownloadTraffic) more.*member = this->*member - before.*member;
+  return more;
+}
+
+DownloadTraffic DownloadTraffic::Share(uint64_t part, uint64_t whole) const {
+  DownloadTraffic share;
+  // In this order no product overflows: counts stay far below 2^63.
+  for (const auto& [name, member] : kDownloadTraffic)
+    share.*member = this->*member / whole * part + this->*member % whole * part / whole;
+  return share;
+}
+
 std::string Encode(const WorkBatch& batch) {
   JsonObject object;
   object["version"] = kRecordVersion;
@@ -287,6 +325,7 @@ std::string Encode(const ResultRecord& record) {
   object["timings_ms"] = ToJson(record.timings);
   object["finished_at"] = FormatUtc(record.finished_at_ms);
   if (record.worker_times) object["worker_times_s"] = ToJson(*record.worker_times);
+  if (record.downloads) object["downloads"] = ToJson(*record.downloads);
   return Dump(object);
 }
 
@@ -348,6 +387,7 @@ Result<ResultRecord> DecodeResultRecord(std::string_view text) {
   record.finished_at_ms = reader.Time("finished_at");
   if (reader.Has("worker_times_s"))
     record.worker_times = ReadWorkerTimes(reader.Object("worker_times_s"));
+  if (reader.Has("downloads")) record.downloads = ReadDownloadTraffic(reader.Object("downloads"));
   if (!status.ok()) return Annotate(status, "decoding a result record");
   return record;
 }

@@ -88,6 +88,22 @@ struct WorkerTimes {
   WorkerTimes operator*(double share) const;
 };
 
+/// What a worker asked its object stores for, and what they made of it. Throttling is no error.
+struct DownloadTraffic {
+  uint64_t requests = 0;
+  uint64_t retries = 0;    // of them, beyond an object's first
+  uint64_t throttled = 0;  // answers that asked to slow down
+  uint64_t hedges = 0;     // second requests for late answers
+  uint64_t outages = 0;    // times that a store served nobody, and was waited for
+  uint64_t bytes = 0;      // of bodies, those of answers that were of no use among them
+
+  bool operator==(const DownloadTraffic&) const = default;
+  DownloadTraffic operator+(const DownloadTraffic& more) const;
+  DownloadTraffic operator-(const DownloadTraffic& before) const;
+  /// `part` of `whole`, rounded down. Precondition: part <= whole, whole > 0.
+  DownloadTraffic Share(uint64_t part, uint64_t whole) const;
+};
+
 /// One message on trawl.results: the outcome of one object. Message key: see ResultMessageKey.
 struct ResultRecord {
   std::string job_id;
@@ -104,6 +120,8 @@ struct ResultRecord {
   int64_t finished_at_ms = 0;  // Unix time
   /// In one record of each transaction and job: the worker's time since the transaction before.
   std::optional<WorkerTimes> worker_times = {};
+  /// In the same record: its downloads since then, whatever object they were for.
+  std::optional<DownloadTraffic> downloads = {};
 };
 
 enum class JobState { kListing, kSealed };  // sealed: everything is enqueued, totals are final

@@ -58,6 +58,16 @@ Result<WorkBatch> DecodeChecked(const std::string& value) {
   return batch;
 }
 
+DownloadTraffic TrafficOf(const storage::ObjectStore& objects) {
+  const storage::DownloadCounts counts = objects.Counts();
+  return {.requests = counts.requests,
+          .retries = counts.retries,
+          .throttled = counts.throttled,
+          .hedges = counts.hedges,
+          .outages = counts.outages,
+          .bytes = counts.bytes};
+}
+
 }  // namespace
 
 std::string MalformedJobId(const std::string& topic) { return "malformed/" + topic; }
@@ -256,7 +266,7 @@ bool LogLoop::Track(const Batch& batch) {
         {{"partition", origin.at.partition}, {"offset", origin.offset}});
     return false;
   }
-  if (in_flight_objects_ == 0) told_ = pipeline_.meter().Read();  // it had nothing to do
+  if (in_flight_objects_ == 0) told_.times = pipeline_.meter().Read();  // it had nothing to do
   in_flight_objects_ += ObjectsOf(batch);
   return true;
 }
@@ -388,9 +398,10 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
     in_flight_objects_ -= ObjectsOf(batch);
     finished_objects_ -= ObjectsOf(batch);
   }
-  const WorkerTimes times = pipeline_.meter().Read();
+  const Usage usage{pipeline_.meter().Read(), TrafficOf(options_.objects)};
   const MeterScope publishing(pipeline_.meter(), StageMeter::kPublishing);
-  const auto report = publisher_->Commit(ready, *consumer_, times - told_, patience);
+  const Usage spent{usage.times - told_.times, usage.downloads - told_.downloads};
+  const auto report = publisher_->Commit(ready, *consumer_, spent, patience);
   if (!report) {
     if (!IsPassing(report.error().code())) return report.error();
     ++stats_.aborted_transactions;
@@ -404,7 +415,7 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
     survivor_.reset();
   }
   aborts_in_a_row_ = 0;
-  told_ = times;
+  told_ = usage;
   ++stats_.transactions;
   stats_.batches += report->batches;
   stats_.succeeded += report->succeeded;

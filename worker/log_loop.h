@@ -127,7 +127,7 @@ class LogLoop final : public storage::RebalanceListener {
   size_t finished_objects_ = 0;  // of these: in finished batches that are still wanted
   TimePoint finished_since_{};   // when the first of these came, or the last transaction after it
 
-  WorkerTimes told_;  // up to here, results have told where the time went
+  Usage told_;  // up to here, results have told where the time went and what was downloaded
 
   bool received_ = false;  // the last poll brought a record
   bool paused_ = false;

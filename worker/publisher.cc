@@ -19,12 +19,17 @@ size_t SizeOf(const storage::OutgoingRecord& record) {
 }
 
 /// Shared by the jobs as they share the results.
-void TellTimes(const WorkerTimes& times, std::vector<ResultRecord>& records) {
+void TellUsage(const Usage& usage, std::vector<ResultRecord>& records) {
   std::map<std::string, std::vector<ResultRecord*>> jobs;
   for (ResultRecord& record : records) jobs[record.job_id].push_back(&record);
+  uint64_t before = 0;  // rounded at the borders between jobs, the shares add up
   for (const auto& [job, its] : jobs) {
     its.front()->worker_times =
-        times * (static_cast<double>(its.size()) / static_cast<double>(records.size()));
+        usage.times * (static_cast<double>(its.size()) / static_cast<double>(records.size()));
+    const DownloadTraffic share = usage.downloads.Share(before + its.size(), records.size()) -
+                                  usage.downloads.Share(before, records.size());
+    if (share != DownloadTraffic()) its.front()->downloads = share;
+    before += its.size();
   }
 }
 
@@ -63,7 +68,7 @@ Status Publisher::Put(std::vector<storage::OutgoingRecord> records, Patience pat
 }
 
 Result<PublishReport> Publisher::Commit(const BatchTracker::Ready& ready,
-                                        storage::LogConsumer& consumer, const WorkerTimes& times,
+                                        storage::LogConsumer& consumer, const Usage& usage,
                                         Patience patience) {
   PublishReport report;
   report.batches = ready.batches.size();
@@ -71,7 +76,7 @@ Result<PublishReport> Publisher::Commit(const BatchTracker::Ready& ready,
   for (const std::shared_ptr<BatchInFlight>& batch : ready.batches) {
     for (ResultRecord& record : batch->TakeRecords()) records.push_back(std::move(record));
   }
-  TellTimes(times, records);
+  TellUsage(usage, records);
   storage::Transaction transaction;
   transaction.consumer = &consumer;
   transaction.patience = patience;

@@ -16,6 +16,12 @@ namespace trawl::worker {
 
 using BatchTracker = OffsetTracker<std::shared_ptr<BatchInFlight>>;
 
+/// What the worker spent since its last transaction.
+struct Usage {
+  WorkerTimes times;
+  DownloadTraffic downloads;
+};
+
 struct PublishReport {
   uint64_t batches = 0, succeeded = 0, failed = 0;
 };
@@ -29,12 +35,11 @@ class Publisher {
   explicit Publisher(std::unique_ptr<storage::TransactionalProducer> producer)
       : producer_(std::move(producer)) {}
 
-  /// Takes the batches' records. `times`: where the worker's time went since its last transaction;
-  /// one record of each job tells that job's share of it. A result that the log refuses for its
-  /// size becomes a failure, so that one object cannot hold up its partition. `patience`: of the
-  /// transaction. Errors: as TransactionalProducer::Commit.
+  /// Takes the batches' records. One record of each job tells that job's share of `usage`. A result
+  /// that the log refuses for its size becomes a failure, so that one object cannot hold up its
+  /// partition. `patience`: of the transaction. Errors: as TransactionalProducer::Commit.
   Result<PublishReport> Commit(const BatchTracker::Ready& ready, storage::LogConsumer& consumer,
-                               const WorkerTimes& times, Patience patience = {});
+                               const Usage& usage, Patience patience = {});
 
   /// Records without offsets, in a transaction of their own. Errors: as Commit.
   Status Put(std::vector<storage::OutgoingRecord> records, Patience patience = {});

@@ -64,12 +64,27 @@ JsonObject StatusJson(const JobStatus& job) {
   json["eta_seconds"] = job.eta_seconds ? JsonObject(*job.eta_seconds) : nullptr;
   json["busy_share"] = {
       {"download", shares.download}, {"decode", shares.decode}, {"infer", shares.infer}};
+  json["downloads"] = ToJson(job.downloads);
   json["bottleneck"] = nullptr;
   if (!job.times) return json;
   json["worker_times_s"] = ToJson(*job.times);
   if (const auto bottleneck = FindBottleneck(*job.times))
     json["bottleneck"] = {{"stage", bottleneck->stage}, {"reason", bottleneck->reason}};
   return json;
+}
+
+/// What did not happen is left out.
+std::string FormatTraffic(const DownloadTraffic& traffic) {
+  std::string text = fmt::format("{}, {:.1f} MiB", Count(traffic.requests, "request"),
+                                 static_cast<double>(traffic.bytes) / (1 << 20));
+  const auto add = [&text](uint64_t count, const char* what) {
+    if (count > 0) text += fmt::format(", {} {}", count, what);
+  };
+  add(traffic.retries, "repeated");
+  add(traffic.throttled, "throttled (waited for; no errors)");
+  add(traffic.hedges, "sent twice because they were late");
+  add(traffic.outages, "times an outage waited for");
+  return text;
 }
 
 void PrintJob(const JobStatus& job) {
@@ -89,6 +104,7 @@ void PrintJob(const JobStatus& job) {
   if (job.eta_seconds) fmt::print("left       {}\n", FormatDuration(*job.eta_seconds));
   fmt::print("busy       download {:.0f} %, decode {:.0f} %, infer {:.0f} %\n",
              100 * shares.download, 100 * shares.decode, 100 * shares.infer);
+  if (job.downloads.requests > 0) fmt::print("downloads  {}\n", FormatTraffic(job.downloads));
   const auto bottleneck = job.times ? FindBottleneck(*job.times) : std::nullopt;
   if (bottleneck) fmt::print("bottleneck: {} ({})\n", bottleneck->stage, bottleneck->reason);
 }

@@ -48,6 +48,7 @@ struct DownloadCounts {
   uint64_t throttled = 0;  // answers that asked to slow down; no errors
   uint64_t hedges = 0;     // second requests for late ones
   uint64_t hedges_won = 0;
+  uint64_t bytes = 0;            // of bodies, refused ones among them
   uint64_t outages = 0;          // times that an endpoint served nobody
   uint64_t paused_now = 0;       // endpoints that serve nobody
   uint64_t in_flight = 0;        // requests on the wire

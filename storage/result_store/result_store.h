@@ -90,6 +90,7 @@ struct JobStatus {
   std::optional<double> eta_seconds;  // while running
   StageTimings busy;                  // sums over the job's objects, ms
   std::optional<WorkerTimes> times;   // sums over its workers; none before its first results
+  DownloadTraffic downloads;          // likewise
 
   /// Nothing more comes of it by itself.
   bool ended() const { return state == "complete" || state == "cancelled" || state == "malformed"; }

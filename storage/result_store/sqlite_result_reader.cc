@@ -28,9 +28,11 @@ constexpr const char* kSelectJobs =
     "       (SELECT sum(t.results) FROM throughput t"
     "        WHERE t.job_id = j.id AND t.second > j.last_result_ms / 1000 - 30),"
     "       w.wall_s, w.cpu_s, w.decode_s, w.infer_s, w.await_download_s, w.await_work_s,"
-    "       w.decode_waits_s, w.infer_waits_s, w.publish_s"
+    "       w.decode_waits_s, w.infer_waits_s, w.publish_s,"
+    "       d.requests, d.retries, d.throttled, d.hedges, d.outages, d.bytes"
     " FROM jobs j JOIN job_progress p ON p.job = j.job LEFT JOIN models m ON m.id = j.model_id"
-    " LEFT JOIN worker_times w ON w.job_id = j.id";
+    " LEFT JOIN worker_times w ON w.job_id = j.id"
+    " LEFT JOIN worker_downloads d ON d.job_id = j.id";
 
 constexpr const char* kFindJob = "SELECT id FROM jobs WHERE job = ?1";
 
@@ -82,6 +84,9 @@ JobStatus ReadJob(const SqliteStatement& row) {
         WorkerTimes{row.Double(15), row.Double(16), row.Double(17), row.Double(18), row.Double(19),
                     row.Double(20), row.Double(21), row.Double(22), row.Double(23)};
   }
+  const auto count = [&row](int column) { return static_cast<uint64_t>(row.Int(column)); };
+  if (!row.IsNull(24))
+    job.downloads = {count(24), count(25), count(26), count(27), count(28), count(29)};
   const uint64_t finished = job.done + job.failed;
   if (job.state == "running" && job.rate_per_second > 0 && finished < job.enqueued)
     job.eta_seconds = static_cast<double>(job.enqueued - finished) / job.rate_per_second;

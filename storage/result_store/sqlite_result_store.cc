@@ -25,6 +25,7 @@ struct JobDelta {
   int64_t first_result_ms = INT64_MAX, last_result_ms = INT64_MIN;
   StageTimings busy;
   std::optional<WorkerTimes> times;
+  std::optional<DownloadTraffic> downloads;
   std::map<int64_t, int64_t> results_by_second;
 };
 
@@ -93,6 +94,12 @@ constexpr const char* kAddWorkerTimes =
     "   decode_waits_s = decode_waits_s + ?8, infer_waits_s = infer_waits_s + ?9,"
     "   publish_s = publish_s + ?10";
 
+constexpr const char* kAddDownloads =
+    "INSERT INTO worker_downloads VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+    " ON CONFLICT (job_id) DO UPDATE SET requests = requests + ?2, retries = retries + ?3,"
+    "   throttled = throttled + ?4, hedges = hedges + ?5, outages = outages + ?6,"
+    "   bytes = bytes + ?7";
+
 constexpr const char* kReadOffsets =
     "SELECT topic, partition, next_offset, log, last_offset, last_digest FROM offsets";
 
@@ -107,8 +114,8 @@ constexpr const char* kMoveOffset =
 
 struct Statements {
   SqliteStatement find_model, find_job, put_job, add_object, find_object, replace_object,
-      add_prediction, read_digest, advance_job, count_second, add_worker_times, read_offsets,
-      first_offset, move_offset;
+      add_prediction, read_digest, advance_job, count_second, add_worker_times, add_downloads,
+      read_offsets, first_offset, move_offset;
 
   Status Prepare(SqliteDatabase& database) {
     const std::pair<SqliteStatement*, const char*> all[] = {{&find_model, kFindModel},
@@ -122,6 +129,7 @@ struct Statements {
                                                             {&advance_job, kAdvanceJob},
                                                             {&count_second, kCountSecond},
                                                             {&add_worker_times, kAddWorkerTimes},
+                                                            {&add_downloads, kAddDownloads},
                                                             {&read_offsets, kReadOffsets},
                                                             {&first_offset, kFirstOffset},
                                                             {&move_offset, kMoveOffset}};
@@ -191,6 +199,8 @@ void Account(const ResultRecord& record, Fate fate, int64_t model_id, JobDelta& 
   delta.busy.decode_ms += record.timings.decode_ms;
   delta.busy.infer_ms += record.timings.infer_ms;
   if (record.worker_times) delta.times = delta.times.value_or(WorkerTimes()) + *record.worker_times;
+  if (record.downloads)
+    delta.downloads = delta.downloads.value_or(DownloadTraffic()) + *record.downloads;
   ++delta.results_by_second[record.finished_at_ms / 1'000];
 }
 
@@ -327,6 +337,7 @@ class BatchWriter {
     advance.Bind(11, delta.busy.infer_ms).Bind(12, delta.requeue_ended);
     TRAWL_TRY(advance.Run());
     if (delta.times) TRAWL_TRY(AddWorkerTimes(delta.id, *delta.times));
+    if (delta.downloads) TRAWL_TRY(AddDownloads(delta.id, *delta.downloads));
     for (const auto& [second, results] : delta.results_by_second)
       TRAWL_TRY(statements_.count_second.Bind(1, delta.id).Bind(2, second).Bind(3, results).Run());
     return OkStatus();
@@ -337,6 +348,15 @@ class BatchWriter {
     add.Bind(1, job_id).Bind(2, times.wall_s).Bind(3, times.cpu_s).Bind(4, times.decode_s);
     add.Bind(5, times.infer_s).Bind(6, times.await_download_s).Bind(7, times.await_work_s);
     add.Bind(8, times.decode_waits_s).Bind(9, times.infer_waits_s).Bind(10, times.publish_s);
+    return add.Run();
+  }
+
+  Status AddDownloads(int64_t job_id, const DownloadTraffic& traffic) {
+    SqliteStatement& add = statements_.add_downloads;
+    const auto count = [](uint64_t value) { return static_cast<int64_t>(value); };
+    add.Bind(1, job_id).Bind(2, count(traffic.requests)).Bind(3, count(traffic.retries));
+    add.Bind(4, count(traffic.throttled)).Bind(5, count(traffic.hedges));
+    add.Bind(6, count(traffic.outages)).Bind(7, count(traffic.bytes));
     return add.Run();
   }
 

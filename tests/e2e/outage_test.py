@@ -5,6 +5,7 @@ import collections
 import contextlib
 import http.client
 import http.server
+import json
 import random
 import threading
 import unittest
@@ -139,6 +140,21 @@ class OutageTest(e2e.EndToEndTest):
         self.assert_all_done(done.returncode, done.stderr)
         self.assertLessEqual(
             self.trouble.count(), 1.6 * len(self.keys), f"seed {seed}\n{done.stderr}"
+        )
+        self.assert_told(done.stderr)
+
+    def assert_told(self, log):
+        """`trawl status` tells throttling apart from failures, and what was asked for."""
+        told = json.loads(e2e.trawl("status", "j", "--db", self.db, "--json").stdout)
+        downloads = told["downloads"]
+        self.assertEqual((told["done"], told["failed"]), (len(self.keys), 0), log)
+        self.assertGreater(downloads["throttled"], 0.1 * len(self.keys), downloads)
+        self.assertGreaterEqual(downloads["retries"], downloads["throttled"] * 0.9, downloads)
+        # Listings are counted, too, and the proxy does not see what was sent off too late.
+        self.assertAlmostEqual(downloads["requests"], self.trouble.count(), delta=10)
+        self.assertRegex(
+            e2e.trawl("status", "j", "--db", self.db).stdout,
+            rf"downloads .* {downloads['throttled']} throttled",
         )
 
     def test_outages(self):

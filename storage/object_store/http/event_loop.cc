@@ -323,9 +323,10 @@ void HttpClient::Loop::OnReply(Flight flight, HttpReply reply, Time now) {
     const std::lock_guard lock(mutex_);
     if (flight.hedge) ++counts_.hedges_won;
   }
-  if (verdict.route == Route::kThrottled) {
+  {
     const std::lock_guard lock(mutex_);
-    ++counts_.throttled;
+    counts_.bytes += reply.body.size();
+    if (verdict.route == Route::kThrottled) ++counts_.throttled;
   }
   // The other one of the two may still bring it.
   if (IsPassing(verdict.route) && !exchange.flights.empty()) return;

@@ -404,6 +404,18 @@ TEST_P(ResultStoreConformance, WorkersTimesAreSummedAndThoseOfADuplicateAreNot) 
   EXPECT_DOUBLE_EQ(times->publish_s, 18);
 }
 
+TEST_P(ResultStoreConformance, DownloadsAreSummedAndThoseOfADuplicateAreNot) {
+  Write({{Success("j", 0, 0, "a")}, {}, {}});
+  EXPECT_EQ(JobOf("j").downloads, DownloadTraffic());
+  ResultRecord telling = Success("j", 0, 1, "b");
+  telling.downloads = DownloadTraffic{1, 2, 3, 4, 5, 6};
+  Write({{telling}, {}, {}});
+  Write({{telling}, {}, {}});
+  telling.index = 2;
+  Write({{telling}, {}, {}});
+  EXPECT_EQ(JobOf("j").downloads, (DownloadTraffic{2, 4, 6, 8, 10, 12}));
+}
+
 TEST_P(ResultStoreConformance, JobsAreListedFromTheOldest) {
   JobRecord newer = Job("a", {}, JobState::kSealed);
   newer.created_at_ms += 1000;

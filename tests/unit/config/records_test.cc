@@ -108,6 +108,30 @@ TEST(Records, AResultTellsWhereTheWorkersTimeWent) {
   EXPECT_DOUBLE_EQ((*times + *times * 2 - *times).publish_s, 0.25);
 }
 
+TEST(Records, AResultTellsWhatWasDownloaded) {
+  ResultRecord record = Success();
+  EXPECT_FALSE(DecodeResultRecord(Encode(record)).value().downloads);
+  record.downloads = DownloadTraffic{
+      .requests = 12, .retries = 3, .throttled = 2, .hedges = 1, .outages = 0, .bytes = 1ULL << 40};
+  EXPECT_THAT(Encode(record),
+              HasSubstr(R"("downloads":{"requests":12,"retries":3,"throttled":2,"hedges":1,)"
+                        R"("outages":0,"bytes":1099511627776})"));
+  EXPECT_EQ(DecodeResultRecord(Encode(record)).value().downloads, record.downloads);
+}
+
+TEST(Records, SharesOfTrafficAddUp) {
+  const DownloadTraffic all{.requests = 10,
+                            .retries = 7,
+                            .throttled = 1,
+                            .hedges = 0,
+                            .outages = 2,
+                            .bytes = (1ULL << 53) - 1};
+  DownloadTraffic sum;
+  for (uint64_t i = 0; i < 3; ++i) sum = sum + (all.Share(i + 1, 3) - all.Share(i, 3));
+  EXPECT_EQ(sum, all);
+  EXPECT_EQ(all.Share(1, 3).requests, 3U);
+}
+
 TEST(Records, AFailureReadsAsDocumented) {
   EXPECT_THAT(Encode(Failure()),
               HasSubstr(R"("status":"failed","error":{"code":"not_found",)"
