@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <mutex>
@@ -126,6 +127,7 @@ class Crew {
                                               .filter = job.filter,
                                               .on_progress = {}};
       const auto report = producer::RunProducer(options, stop);
+      listed_ = true;
       // Of a cancelled job nothing more is listed, and the worker ends what is enqueued.
       return report || IsCancelled(*workshop_.log, job_id) ? OkStatus() : report.error();
     });
@@ -157,6 +159,10 @@ class Crew {
 
   void Abort() { abort_.request_stop(); }
 
+  /// The producer has ended, well or not: failure() may tell of it a moment later only, and does
+  /// after Stop.
+  bool listed() const { return listed_; }
+
   /// kOk while nobody has failed.
   Status failure() const {
     const std::lock_guard lock(mutex_);
@@ -175,6 +181,7 @@ class Crew {
   const Settings& settings_;
   Workshop& workshop_;
   std::stop_source drain_, abort_;
+  std::atomic<bool> listed_ = false;
   mutable std::mutex mutex_;
   Status failure_;                     // guarded by mutex_
   std::vector<std::jthread> threads_;  // last: they use all of the above
@@ -212,7 +219,8 @@ Result<storage::JobStatus> Watch(const std::string& job_id, const std::string& d
                    db);
       }
       told_paused = seen->state == "paused";
-      if (seen->ended()) {
+      // Of a job that was complete before, only the producer finds out that another one is meant.
+      if (seen->ended() && (crew.listed() || seen->state == "cancelled")) {
         status = std::move(seen);
         break;
       }
@@ -267,7 +275,7 @@ int Run(const RunArguments& arguments, Settings settings, SignalStops& signals) 
   const auto job = Watch(*job_id, arguments.db, *workshop, crew, signals);
   const std::stop_callback second_signal(signals.stops().abort, [&crew] { crew.Abort(); });
   crew.Stop(/*abort=*/!crew.failure().ok());
-  // Also when the job is complete: the producer may have found that the command means another job.
+  // Also when the job is complete: see Watch.
   if (const Status failure = crew.failure(); !failure.ok() && failure.code() != Code::kCancelled)
     return Fail(failure);
   if (!job) {

@@ -309,7 +309,10 @@ class BadInputTest(e2e.EndToEndTest):
 
     def test_the_same_job_with_another_source_is_refused(self):
         e2e.trawl("run", self.make_folder(), "--model", e2e.MODEL, "--db", self.db, "--job", "j")
-        self.run_with(2, "source", "--job", "j")
+        for _ in range(
+            5
+        ):  # each a race between what the database knows and what the producer finds
+            self.run_with(2, "source", "--job", "j")
 
     def test_nobody_answers(self):
         port = e2e.free_port()
