@@ -37,9 +37,12 @@ pthread_cond_t* Posix(cnd_t* condition) { return reinterpret_cast<pthread_cond_t
 extern "C" {
 
 /// librdkafka itself is not instrumented, so TSan cannot see the reference counts after which it
-/// frees a message that we have read. This silences what the library calls, not what its callbacks
-/// into Trawl do.
-const char* __tsan_default_suppressions() { return "called_from_lib:librdkafka.so\n"; }
+/// frees a message that we have read, nor how one of its threads gets to know a mutex that another
+/// has made. This silences what the library calls, not what its callbacks into Trawl do.
+const char* __tsan_default_suppressions() {
+  return "called_from_lib:librdkafka.so\n"
+         "race:mtx_lock\n";
+}
 
 int thrd_create(thrd_t* thread, thrd_start_t function, void* argument) {
   auto start = std::make_unique<Start>(Start{function, argument});
