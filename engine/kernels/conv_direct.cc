@@ -199,8 +199,7 @@ class DirectConv final : public Kernel {
 std::string WhyNot(const NodeView& node) {
   if (std::string why = WhyNotDense(node); !why.empty()) return why;
   const Window window = *ConvWindow(node.graph(), node.node());
-  const int64_t group = node.attributes().Int("group", 1).value_or(1);
-  if (group > 1 && group == node.shape(0)[1]) return "depthwise";
+  if (IsDepthwise(node)) return "depthwise";
   double row_bytes = sizeof(float) * kBlock * static_cast<double>(BlockCount(node.shape(0)[1]));
   row_bytes *= static_cast<double>(window.kernel[2] * window.output[2]);
   row_bytes *= static_cast<double>((window.kernel[1] - 1) * window.dilation[1] + 1);

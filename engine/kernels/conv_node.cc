@@ -53,6 +53,11 @@ std::string WhyNotDense(const NodeView& node) {
   return "";
 }
 
+bool IsDepthwise(const NodeView& node) {
+  const int64_t group = node.attributes().Int("group", 1).value_or(1);
+  return group > 1 && group == node.shape(0)[1];
+}
+
 Result<ConvNode> ReadConv(const NodeView& node) {
   ConvNode conv;
   TRAWL_ASSIGN(conv.window, ConvWindow(node.graph(), node.node()));

@@ -35,7 +35,9 @@ struct ConvNode {
 
 /// Why `node` is nothing for these kernels; empty when it may be.
 std::string WhyNotDense(const NodeView& node);
-/// Of a node for which WhyNotDense is empty.
+/// Of a node for which WhyNotDense is empty: whether each input channel is a group of its own.
+bool IsDepthwise(const NodeView& node);
+/// Likewise.
 Result<ConvNode> ReadConv(const NodeView& node);
 
 }  // namespace trawl::engine

@@ -106,8 +106,7 @@ class StackedConv final : public Kernel {
 
 std::string WhyNot(const NodeView& node) {
   if (std::string why = WhyNotDense(node); !why.empty()) return why;
-  const int64_t group = node.attributes().Int("group", 1).value_or(1);
-  if (group > 1 && group == node.shape(0)[1]) return "depthwise";
+  if (IsDepthwise(node)) return "depthwise";
   const Window window = *ConvWindow(node.graph(), node.node());
   if (!window.Pointwise()) return "not pointwise";
   if (window.OutputSize() > kMaxPixels) return "planes of more than seven pixels fill tiles alone";
