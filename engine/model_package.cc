@@ -196,7 +196,7 @@ Status OpenAt(const fs::path& path, ModelPackage& package) {
     return OpenYaml(yaml, package);
   }
   const std::string name = path.filename().string();
-  if (name.ends_with(".yaml") || name.ends_with(".yml")) return OpenYaml(path, package);
+  if (IsModelYaml(name)) return OpenYaml(path, package);
   if (name.ends_with(".onnx")) return OpenBare(path, ModelFormat::kOnnx, package);
   if (name.ends_with(kSymbolSuffix)) return OpenBare(path, ModelFormat::kMxnet, package);
   return Error(Code::kInvalidArgument,
@@ -204,6 +204,10 @@ Status OpenAt(const fs::path& path, ModelPackage& package) {
 }
 
 }  // namespace
+
+bool IsModelYaml(std::string_view path) {
+  return path.ends_with(".yaml") || path.ends_with(".yml");
+}
 
 Result<PackageFiles> ReadPackageFiles(const std::string& yaml_path) {
   TRAWL_ASSIGN(const std::string text, ReadFile(yaml_path, kMaxYamlBytes));

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/status.h"
@@ -63,6 +64,9 @@ struct PackageFiles {
 /// Reads a model.yaml for them; looks at none of the files. Errors: kInvalidArgument with line and
 /// suggestion, kNotFound.
 Result<PackageFiles> ReadPackageFiles(const std::string& yaml_path);
+
+/// By its name, that a path or URL leads to a package's model.yaml.
+bool IsModelYaml(std::string_view path);
 
 /// Opens a folder with a model.yaml, a model.yaml, a bare .onnx or a bare -symbol.json (its params:
 /// the only `<prefix>-NNNN.params` beside it). Bare files get the ImageNet preset at the graph's

@@ -111,10 +111,6 @@ Status CheckPinsItsFiles(const engine::PackageFiles& files, const std::string& y
   return OkStatus();
 }
 
-bool IsYaml(const fs::path& path) {
-  return path.extension() == ".yaml" || path.extension() == ".yml";
-}
-
 /// That the model at `path` is the one with this digest, as LoadNamedModel says.
 Status CheckFile(const fs::path& path, const std::string& sha256) {
   if (sha256.empty()) return OkStatus();
@@ -122,7 +118,7 @@ Status CheckFile(const fs::path& path, const std::string& sha256) {
   if (actual != sha256)
     return Error(Code::kDataLoss, "checking {}: its sha256 is {}, not {}", path.string(), actual,
                  sha256);
-  if (!IsYaml(path)) return OkStatus();
+  if (!engine::IsModelYaml(path.string())) return OkStatus();
   TRAWL_ASSIGN(const engine::PackageFiles files, engine::ReadPackageFiles(path.string()));
   return CheckPinsItsFiles(files, path.string());
 }

@@ -1,5 +1,6 @@
 #include "worker/models/remote_model.h"
 
+#include "engine/model_package.h"
 #include "storage/object_store/uri.h"
 
 namespace trawl::worker {
@@ -7,7 +8,6 @@ namespace {
 
 constexpr std::string_view kDefaultFile = "model.yaml";
 
-bool IsYaml(std::string_view path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
 bool IsHttp(std::string_view text) {
   return text.starts_with("http://") || text.starts_with("https://");
 }
@@ -46,7 +46,7 @@ Result<RemoteModel> RemoteModel::Parse(std::string_view reference) {
     path = "s3://" + uri.bucket + "/" + uri.key;
     root = uri.bucket;
   }
-  if (!path.ends_with(".onnx") && !IsYaml(path)) {
+  if (!path.ends_with(".onnx") && !engine::IsModelYaml(path)) {
     if (model.http_ && !path.ends_with('/'))
       return Error(Code::kInvalidArgument,
                    "{} is no model: give an .onnx, a model.yaml, or a folder with / at its end",
@@ -60,13 +60,14 @@ Result<RemoteModel> RemoteModel::Parse(std::string_view reference) {
   const size_t slash = path.rfind('/');
   model.base_ = path.substr(0, slash + 1);
   model.file_ = path.substr(slash + 1);
-  model.yaml_ = IsYaml(model.file_);
   const size_t top = path.find('/', path.find("://") + 3);
   model.folder_ = top == slash ? root : LastFolder(model.base_);
   if (!IsFileName(model.file_) || !IsFileName(model.folder_))
     return Error(Code::kInvalidArgument, "{} names no file", model.ToPublicString());
   return model;
 }
+
+bool RemoteModel::is_yaml() const { return engine::IsModelYaml(file_); }
 
 std::string RemoteModel::ToPublicString() const { return storage::Printable(base_ + file_, 300); }
 

@@ -21,7 +21,7 @@ class RemoteModel {
   static Result<RemoteModel> Parse(std::string_view reference);
 
   bool is_http() const { return http_; }
-  bool is_yaml() const { return yaml_; }
+  bool is_yaml() const;
   /// Of the model.yaml or the .onnx, as messages carry it.
   std::string uri() const { return base_ + file_ + query_; }
   /// The same without the query, on one line: for people.
@@ -40,7 +40,7 @@ class RemoteModel {
  private:
   RemoteModel() = default;
 
-  bool http_ = false, yaml_ = false;
+  bool http_ = false;
   std::string base_;  // everything before the file, with `/` at its end
   std::string file_, folder_;
   std::string query_;  // with its `?`, or empty
