@@ -27,10 +27,14 @@ def inferred_per_second(options, model):
     return json.loads(done.stdout)["images_per_second"]
 
 
-def measure(options, folder, model):
-    decode, infer = decoded_per_second(options, folder), inferred_per_second(options, model)
-    return {
-        "decode_per_second": decode,
-        "infer_per_second": infer,
-        "images_per_second": 1 / (1 / decode + 1 / infer),
-    }
+def measure(options, folder, models):
+    """Of each model, {its name: figures}."""
+    decode, bounds = decoded_per_second(options, folder), {}
+    for name, model in models.items():
+        infer = inferred_per_second(options, model)
+        bounds[name] = {
+            "decode_per_second": decode,
+            "infer_per_second": infer,
+            "images_per_second": 1 / (1 / decode + 1 / infer),
+        }
+    return bounds

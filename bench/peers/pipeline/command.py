@@ -59,8 +59,21 @@ def parsed(arguments):
     options.photos = options.photos or (CIFAR if options.cifar else PHOTOS)
     options.trawl = options.trawl.resolve()
     options.environments = options.environments.absolute()
-    options.isa = None
+    options.isa, options.precision = None, "each contestant's own"
     return options
+
+
+def command_line(options, arguments):
+    """As it was given, without where things lie on this machine."""
+    flags, words = (f"--{name.replace('_', '-')}" for name in vars(options)), []
+    places = [
+        f for f, value in zip(flags, vars(options).values()) if isinstance(value, pathlib.Path)
+    ]
+    for i, word in enumerate(arguments):
+        place = word.partition("=")[0] in places
+        if not place and (i == 0 or arguments[i - 1] not in places):
+            words.append(word)
+    return " ".join(["bench/peers/run.py", "--pipeline", *words])
 
 
 def agreement(classes, reference):
@@ -94,9 +107,10 @@ def one_round(contestants, rounds, absent, bucket, count):
 def contest(options, bucket, folder, scratch, facts):
     contestants, absent = entrants.gather(options, bucket, scratch)
     rounds, bounds = {c: [] for c in contestants}, []
+    models = {c.name: c.model for c in contestants if c.model}
     for _ in range(options.rounds):
         if options.image_bench.exists():
-            bounds.append(bound.measure(options, folder, scratch / "model"))
+            bounds.append(bound.measure(options, folder, models))
         else:
             absent["the bound"] = f"there is no {options.image_bench}"
         one_round(contestants, rounds, absent, bucket, facts["count"])
@@ -127,6 +141,6 @@ def main(arguments):
                 "count": len(pictures),
                 "server": bucket.name,
                 "trawl": entrants.trawl_version(options),
-                "command": " ".join(["bench/peers/run.py", "--pipeline", *arguments]),
+                "command": command_line(options, arguments),
             }
             print(contest(options, bucket, folder, scratch, facts), end="")

@@ -22,6 +22,7 @@ class Peer:
     script: str
     flags: list = dataclasses.field(default_factory=list)
     needs: str = ""  # a program
+    precision: str = "fp32"  # or "int8": of the Trawl that it is compared with
 
 
 PEERS = (
@@ -40,6 +41,7 @@ PEERS = (
         "tuned Python + OpenVINO int8",
         "tuned.py",
         ["--runtime=openvino", "--precision=default", "--model={int8}"],
+        precision="int8",
     ),
     Peer("celery", "celery", "Celery + ONNX Runtime", "celery_job.py", needs="redis-server"),
     Peer("ray", "ray", "Ray Data + ONNX Runtime", "ray_job.py"),
@@ -84,6 +86,8 @@ class Contestant:
     command: list
     environment: dict
     db: pathlib.Path
+    precision: str
+    model: pathlib.Path | None = None  # Trawl's package
 
     def prepare(self):
         for path in self.db.parent.glob(self.db.name + "*"):
@@ -100,12 +104,25 @@ def package(folder, models):
     return folder
 
 
-def trawl(options, server, model, scratch):
-    db = scratch / "trawl.sqlite"
+def quantised(package_folder, options):
+    """The package in int8, made once by Trawl itself."""
+    made = options.environments / "models" / "resnet18-imagenet" / "trawl-int8"
+    if not made.exists():
+        print("quantising …", file=sys.stderr, flush=True)
+        command = [str(options.trawl), "model", "quantize", str(package_folder)]
+        command += ["--calibrate", str(PHOTOS), "--out", str(made)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return made
+
+
+def trawl(precision, model, options, server, scratch):
+    name = f"trawl-{precision}"
+    db = scratch / f"{name}.sqlite"
     command = [str(options.trawl), "run", f"s3://{BUCKET}/", "--model", str(model)]
     command += ["--db", str(db), "--job", "contest", "--log-level", "error"]
     environment = {**os.environ, **server.environment}
-    return Contestant("trawl", "Trawl fp32", "trawl", command, environment, db)
+    title = f"Trawl {precision}"
+    return Contestant(name, title, "trawl", command, environment, db, precision, model)
 
 
 def other(peer, python, options, server, model, scratch):
@@ -126,7 +143,7 @@ def other(peer, python, options, server, model, scratch):
         "RAY_USAGE_STATS_ENABLED": "0",
         **{name: str(scratch) for name in ("TMPDIR", "RAY_TMPDIR", "SPARK_LOCAL_DIRS")},
     }
-    return Contestant(peer.name, peer.title, "peer", command, environment, db)
+    return Contestant(peer.name, peer.title, "peer", command, environment, db, peer.precision)
 
 
 def mxnet_form(folder):
@@ -155,7 +172,9 @@ def python_of(peer, folder):
 def gather(options, server, scratch):
     """(contestants, {title: why it cannot take part})."""
     model = package(scratch / "model", options.environments / "models")
-    found, absent = [trawl(options, server, model, scratch)], {}
+    packages = {"fp32": model, "int8": quantised(model, options)}
+    found = [trawl(*package, options, server, scratch) for package in packages.items()]
+    absent = {}
     for peer in PEERS:
         if peer.name not in options.contestants:
             continue

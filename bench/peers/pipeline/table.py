@@ -53,16 +53,17 @@ def row(line, trawl):
 def bound_text(bounds, trawl):
     if not bounds:
         return []
-    middle = {name: statistics.median(b[name] for b in bounds) for name in bounds[0]}
+    own = [bound[trawl["name"]] for bound in bounds]
+    middle = {name: statistics.median(b[name] for b in own) for name in own[0]}
     limit = middle["images_per_second"]
     steady, whole = (
         f"{100 * trawl[f'images_per_second_{rate}'] / limit:.1f} %" for rate in ("steady", "whole")
     )
     return [
         "",
-        f"Decoding alone {middle['decode_per_second']:.0f}/s, engine alone "
+        f"{trawl['title']}: decoding alone {middle['decode_per_second']:.0f}/s, engine alone "
         f"{middle['infer_per_second']:.1f}/s, both on all cores: 1 / (1/decode + 1/infer) = "
-        f"{limit:.1f}/s. Trawl reaches {steady} of it steady, {whole} whole, while the S3 server "
+        f"{limit:.1f}/s. Of it {steady} are reached steady, {whole} whole, while the S3 server "
         f"takes {trawl['server_cpu_ms_per_image']:.1f} ms of the same cores an image.",
     ]
 
@@ -70,13 +71,13 @@ def bound_text(bounds, trawl):
 NOTES = (
     "Steady: between the first fifth and the last tenth of the photos. Whole: from start to the "
     "last committed row. RSS counts shared pages in each process, PSS once. `~`: in some rounds "
-    "others took more than 4 % of the machine. Top-1 as Trawl: with another decoder and resize, so "
-    "never all."
+    "others took more than 4 % of the machine. Trawl to it: of the same precision. Top-1 as Trawl: "
+    "as Trawl in fp32; with another decoder and resize, so never all."
 )
 
 
 def markdown(facts, lines, bounds, absent):
-    trawl = lines[0]
+    trawl = {line["precision"]: line for line in lines if line["kind"] == "trawl"}
     versions = dict.fromkeys(line["versions"] for line in lines if line["versions"])
     text = [
         f"# From bucket to rows: {facts['pictures']}",
@@ -86,15 +87,15 @@ def markdown(facts, lines, bounds, absent):
         f"{'; '.join([facts['trawl'], *versions])}. `{facts['command']}`",
         "",
         f"{facts['count']} objects in a local S3 server ({facts['server']}), ResNet-18, list → "
-        f"SQLite with top-5. Medians of {trawl['rounds']} rounds in turn (least–most). {NOTES}",
+        f"SQLite with top-5. Medians of {lines[0]['rounds']} rounds in turn (least–most). {NOTES}",
         "",
         HEADER,
         "|---" * 10 + "|",
-        *(row(line, trawl) for line in lines),
-        "",
-        f"Trawl: {trawl['rows']} rows in {trawl['seconds']:.1f} s.",
-        *bound_text(bounds, trawl),
+        *(row(line, trawl.get(line["precision"], lines[0])) for line in lines),
     ]
+    for line in trawl.values():
+        text += ["", f"{line['title']}: {line['rows']} rows in {line['seconds']:.1f} s."]
+        text += bound_text(bounds, line)
     for name, problem in absent.items():
         text += ["", f"Without {name}: {problem}."]
     return "\n".join(text) + "\n"
@@ -103,7 +104,9 @@ def markdown(facts, lines, bounds, absent):
 def write(folder, name, facts, rounds, bounds, absent):
     """`rounds`: {contestant: its rounds}, Trawl first. Returns the table."""
     lines = [
-        {"name": c.name, "title": c.title, **medians(runs)} for c, runs in rounds.items() if runs
+        {"name": c.name, "title": c.title, "kind": c.kind, "precision": c.precision} | medians(runs)
+        for c, runs in rounds.items()
+        if runs
     ]
     table = markdown(facts, lines, bounds, absent)
     folder.mkdir(parents=True, exist_ok=True)
