@@ -26,6 +26,7 @@ constexpr size_t kMaxObjects = 100'000;
 constexpr size_t kMaxJobIdBytes = 255;
 constexpr size_t kMaxPredictions = 10'000;
 constexpr uint64_t kMaxCount = 1ULL << 53;  // beyond it, jq and JavaScript would round
+constexpr size_t kMaxRanges = 1'000;        // of a listing; far more than are ever listed at once
 constexpr int kMaxSmall = 1'000'000;        // attempts, top_k
 constexpr double kMaxStageMs = 1e12;
 constexpr double kMaxSeconds = 1e12;
@@ -180,7 +181,13 @@ StageTimings ReadTimings(JsonReader reader) {
 
 JsonObject ToJson(const ListingCursor& cursor) {
   JsonObject object;
-  PutText(object, "last_key", cursor.last_key);
+  if (!cursor.left.empty()) object["left"] = JsonObject::array();
+  for (const KeyRange& range : cursor.left) {
+    JsonObject left;
+    PutText(left, "after", range.after);
+    PutTextUnlessEmpty(left, "before", range.before);
+    object["left"].push_back(std::move(left));
+  }
   object["entries"] = cursor.entries;
   PutText(object, "digest", cursor.digest_hex);
   if (cursor.files > 0) object["files"] = cursor.files;
@@ -189,7 +196,10 @@ JsonObject ToJson(const ListingCursor& cursor) {
 
 ListingCursor ReadCursor(JsonReader reader) {
   ListingCursor cursor;
-  cursor.last_key = reader.Text("last_key");
+  if (reader.Has("left"))
+    reader.ForEach("left", kMaxRanges, [&](JsonReader left) {
+      cursor.left.push_back({left.Text("after"), left.TextOr("before", "")});
+    });
   cursor.entries = reader.Whole("entries", 0, kMaxCount);
   cursor.digest_hex = reader.Text("digest");
   if (reader.Has("files")) cursor.files = reader.Whole("files", 0, kMaxCount);

@@ -130,10 +130,18 @@ enum class JobState { kListing, kSealed };  // sealed: everything is enqueued, t
 /// objects as failures.
 enum class JobControl { kRun, kPaused, kCancelled };
 
+/// Keys, in the order of their bytes.
+struct KeyRange {
+  std::string after;   // this one is not among them
+  std::string before;  // neither is this one; empty: up to the end
+};
+
 /// How far the listing got; committed together with the batches up to it.
 struct ListingCursor {
-  std::string last_key;    // listings: go on after this key
-  uint64_t entries = 0;    // manifests: this many entries were read; inventories: of the next file
+  std::vector<KeyRange> left;  // listings: what is still to be listed, in order; at first, nothing
+  /// Listings: keys that were listed; manifests: entries that were read; inventories: of the next
+  /// file.
+  uint64_t entries = 0;
   std::string digest_hex;  // over the entries read, to notice a manifest that changed
   uint64_t files = 0;      // inventories: this many data files were read to the end
 };

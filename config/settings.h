@@ -30,6 +30,7 @@ struct Settings {
   // Producing.
   int64_t batch_keys = 32;         // objects per work message
   int64_t list_page_keys = 1'000;  // objects per listing page, and per enqueueing transaction
+  int64_t list_concurrency = 4;    // listing pages under way or waiting to be enqueued; 0: none
 
   // Objects.
   std::string s3_endpoint;             // empty: AWS

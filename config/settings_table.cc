@@ -61,6 +61,9 @@ void AddProducing(std::vector<SettingDef>& table) {
                          "Object keys per work message."));
   table.push_back(Number("list-page-keys", &Settings::list_page_keys, section, "", 1, 1'000,
                          "Keys per listing page; a page is one transaction."));
+  table.push_back(Number("list-concurrency", &Settings::list_concurrency, section, "", 0, 64,
+                         "Pages of a bucket that are listed at the same time, in as many places of "
+                         "it; other sources: pages listed ahead. 0: none ahead."));
   table.push_back(
       Number("top-k", &Settings::top_k, section, "", 1, 100, "Predictions kept per object."));
 }

@@ -2,53 +2,11 @@
 
 #include "producer/inventory.h"
 #include "producer/key_set.h"
+#include "producer/listing_feed.h"
 #include "producer/manifest.h"
 
 namespace trawl::producer {
 namespace {
-
-/// Lists the source. The store returns keys in order, so the last key is the whole cursor.
-class ListingFeed final : public Feed {
- public:
-  ListingFeed(const FeedSource& from, const ListingCursor& cursor) : from_(from), cursor_(cursor) {
-    if (cursor_.entries == 0) cursor_.last_key = from_.filter.start_after;
-  }
-
-  Result<FeedPage> Next(int max_objects) override {
-    TRAWL_ASSIGN(storage::ListPage page,
-                 from_.objects.List(from_.source, from_.prefix, cursor_.last_key, max_objects));
-    const uint64_t entries_before = cursor_.entries;
-    FeedPage fresh;
-    fresh.last = page.last;
-    for (ObjectRef& object : page.objects) TRAWL_TRY(Add(std::move(object), fresh));
-    if (!page.objects.empty() && cursor_.entries == entries_before && !page.last)
-      return Error(Code::kDataLoss, "the store repeats what lies before '{}'", cursor_.last_key);
-    fresh.cursor = cursor_;
-    return fresh;
-  }
-
- private:
-  /// Some stores repeat keys at the seam of two pages: these are left out. Out of order anywhere
-  /// else, the cursor would pass keys that never came.
-  Status Add(ObjectRef object, FeedPage& page) {
-    if (!cursor_.last_key.empty() && object.key <= cursor_.last_key) {
-      if (page.cursor.entries == 0) {
-        ++page.duplicates;
-        return OkStatus();
-      }
-      return Error(Code::kDataLoss, "the store lists '{}' after '{}'", object.key,
-                   cursor_.last_key);
-    }
-    cursor_.last_key = object.key;
-    ++cursor_.entries;
-    page.cursor = cursor_;
-    if (from_.filter.Takes(object.key)) page.objects.push_back(std::move(object));
-    return OkStatus();
-  }
-
-  const FeedSource from_;
-  ListingCursor cursor_;
-};
 
 /// Reads a manifest. A key that comes twice is one object.
 class ManifestFeed final : public Feed {
@@ -124,10 +82,8 @@ class InventoryFeed final : public Feed {
         page.objects.push_back(std::move(*object));
     }
     const InventoryReader::Position position = reader_.position();
-    page.cursor = {.last_key = "",
-                   .entries = position.rows,
-                   .digest_hex = digest_hex_,
-                   .files = position.files};
+    page.cursor = {
+        .left = {}, .entries = position.rows, .digest_hex = digest_hex_, .files = position.files};
     return page;
   }
 

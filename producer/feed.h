@@ -26,6 +26,7 @@ struct FeedPage {
 class Feed {
  public:
   virtual ~Feed() = default;
+  /// `max_objects`: at most; listings with listers have pages of settings.list_page_keys.
   /// Errors: the object store's; kDataLoss when it does not list in the order of the keys' bytes;
   /// kInvalidArgument for a manifest's line; kCancelled.
   virtual Result<FeedPage> Next(int max_objects) = 0;
@@ -38,6 +39,9 @@ struct FeedSource {
   std::string source, prefix;
   std::string manifest_path, manifest_column;
   KeyFilter filter = {};
+  /// Listings: how many pages are listed ahead; with several, and a store that lists from anywhere,
+  /// pages come in no order. 0: each when it is asked for.
+  size_t listers = 0;
 };
 
 /// Opens the feed behind `cursor`. Errors: kNotFound (no manifest), kFailedPrecondition (the

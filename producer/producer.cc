@@ -31,7 +31,8 @@ FeedSource SourceOf(const ProducerOptions& options) {
           .prefix = options.prefix,
           .manifest_path = options.manifest_path,
           .manifest_column = options.manifest_column,
-          .filter = options.filter};
+          .filter = options.filter,
+          .listers = static_cast<size_t>(options.settings.list_concurrency)};
 }
 
 Status CheckSameJob(const JobRecord& job, const ProducerOptions& options) {

@@ -5,12 +5,17 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <optional>
 #include <random>
 
+#include "config/clock.h"
 #include "ops/cli/commands.h"
 #include "ops/cli/exit_code.h"
 #include "ops/cli/job_setup.h"
+#include "ops/cli/progress.h"
 #include "ops/cli/text.h"
 #include "producer/producer.h"
 #include "storage/collector/collector.h"
@@ -42,6 +47,35 @@ int Ended(const Status& status, const SignalStops& signals) {
   return signals.stops().abort.stop_requested() ? kExitInterrupted : kExitDone;
 }
 
+/// How far the producer is, as often as a person can read it.
+class ListingProgress {
+ public:
+  void Show(const JobRecord& job) {
+    // Only a listing knows what it left out; of a manifest, what was enqueued was read.
+    const uint64_t listed = job.cursor.left.empty() ? job.objects : job.cursor.entries;
+    const auto now = SystemClock().Now();
+    if (!begun_at_) {
+      begun_at_ = now;
+      listed_before_ = listed;
+      return;
+    }
+    if (now - shown_at_ < kRedraw) return;
+    shown_at_ = now;
+    const std::chrono::duration<double> elapsed = now - *begun_at_;
+    const double rate = static_cast<double>(listed - std::min(listed, listed_before_)) /
+                        std::max(elapsed.count(), 1e-3);
+    line_.ShowLine(FormatListing(listed, job.objects, rate));
+  }
+  void Finish() { line_.Finish(); }
+
+ private:
+  static constexpr std::chrono::milliseconds kRedraw{250};
+  ProgressLine line_;
+  std::optional<std::chrono::steady_clock::time_point> begun_at_;
+  std::chrono::steady_clock::time_point shown_at_;
+  uint64_t listed_before_ = 0;
+};
+
 Result<producer::ProducerReport> ProduceJob(const ProducerArguments& arguments,
                                             const Settings& settings, StopSignals stop) {
   TRAWL_ASSIGN(const PreparedJob prepared, PrepareJob(arguments.job, settings, stop.drain));
@@ -51,17 +85,21 @@ Result<producer::ProducerReport> ProduceJob(const ProducerArguments& arguments,
   const std::string job_id =
       arguments.job.job.empty() ? producer::GenerateJobId() : arguments.job.job;
   std::fprintf(stderr, "Job %s\n", job_id.c_str());
-  return producer::RunProducer({.settings = settings,
-                                .log = *log,
-                                .objects = *objects,
-                                .job_id = job_id,
-                                .spec = prepared.spec,
-                                .prefix = prepared.prefix,
-                                .manifest_path = arguments.job.manifest,
-                                .manifest_column = arguments.job.manifest_column,
-                                .filter = arguments.job.filter,
-                                .on_progress = {}},
-                               stop);
+  ListingProgress progress;
+  auto report =
+      producer::RunProducer({.settings = settings,
+                             .log = *log,
+                             .objects = *objects,
+                             .job_id = job_id,
+                             .spec = prepared.spec,
+                             .prefix = prepared.prefix,
+                             .manifest_path = arguments.job.manifest,
+                             .manifest_column = arguments.job.manifest_column,
+                             .filter = arguments.job.filter,
+                             .on_progress = [&](const JobRecord& job) { progress.Show(job); }},
+                            stop);
+  progress.Finish();
+  return report;
 }
 
 Status RunFleetWorker(const Settings& settings, StopSignals stop) {

@@ -45,12 +45,20 @@ std::string FormatProgress(const Progress& progress, int columns) {
 
 ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) == 1), last_(SystemClock().Now()) {}
 
+std::string FormatListing(uint64_t listed, uint64_t enqueued, double listed_per_second) {
+  return fmt::format("{} keys listed, {} enqueued  {:.0f}/s", listed, enqueued, listed_per_second);
+}
+
 void ProgressLine::Show(const Progress& progress) {
+  ShowLine(FormatProgress(progress, terminal_ ? TerminalColumns() - 1 : 200));
+}
+
+void ProgressLine::ShowLine(const std::string& line) {
   if (terminal_) {
-    std::fprintf(stderr, "\r%s\x1b[K", FormatProgress(progress, TerminalColumns() - 1).c_str());
+    std::fprintf(stderr, "\r%s\x1b[K", line.c_str());
     drawn_ = true;
   } else if (SystemClock().Now() - last_ >= kQuietInterval) {
-    std::fprintf(stderr, "%s\n", FormatProgress(progress, 200).c_str());
+    std::fprintf(stderr, "%s\n", line.c_str());
     last_ = SystemClock().Now();
   }
 }

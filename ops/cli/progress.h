@@ -19,11 +19,15 @@ struct Progress {
 /// One line: "[=====>    ] 150/300 · 2 failed · 92/s · 2 s left".
 std::string FormatProgress(const Progress& progress, int columns);
 
+/// One line: "1203000 keys listed, 401000 enqueued  8431/s".
+std::string FormatListing(uint64_t listed, uint64_t enqueued, double listed_per_second);
+
 /// Not thread-safe.
 class ProgressLine {
  public:
   ProgressLine();
   void Show(const Progress& progress);
+  void ShowLine(const std::string& line);
   /// Ends the bar's line, so that what follows starts on a line of its own.
   void Finish();
 

@@ -70,6 +70,13 @@ class ObjectStore {
   virtual Result<ListPage> List(const std::string& source, const std::string& prefix,
                                 const std::string& start_after, int max_keys) = 0;
 
+  /// Whether listing behind any key costs no more than going on where a page ended, so that parts
+  /// of `source` may be listed side by side.
+  virtual bool ListsFromAnywhere(const std::string& source) const {
+    static_cast<void>(source);
+    return false;
+  }
+
   /// Starts a download with the retries that the settings allow; while its store serves nobody it
   /// waits, at most settings.outage_patience_ms. After `stop` it ends early with kInternal
   /// "cancelled". At most settings.downloads_in_flight run at once; the others wait in order. The

@@ -37,6 +37,10 @@ class SchemeStore final : public ObjectStore {
                  Printable(source, 200));
   }
 
+  bool ListsFromAnywhere(const std::string& source) const override {
+    return source.starts_with("s3://") && s3_.ListsFromAnywhere(source);
+  }
+
   void Get(GetRequest request, std::stop_token stop, GetCallback done) override {
     if (ObjectStore* const store = For(request.uri))
       return store->Get(std::move(request), std::move(stop), std::move(done));

@@ -19,10 +19,12 @@ import time
 import unittest
 import urllib.parse
 
+import s3_client
 import trawl_e2e as e2e
 
 KEYS = int(os.environ.get("TRAWL_E2E_KEYS", "20000"))
 KILLS = int(os.environ.get("TRAWL_E2E_KILLS", "6"))
+S3_KEYS = min(KEYS, 4000)  # each has to be put into a real server first
 PAGE = min(1000, KEYS // 400)  # a page is a transaction: many, so that kills meet some
 MAX_RSS_BYTES = 128 << 20
 
@@ -196,16 +198,35 @@ class ProducerTest(e2e.EndToEndTest):
             keys, ("producer", "--manifest", manifest, "--model", e2e.MODEL, "--job", self.job)
         )
 
+    def test_kill_9_while_it_lists_a_bucket_in_several_places(self):
+        s3 = s3_client.S3Server()
+        self.addCleanup(s3.close)
+        # Nearly all in one folder, between others that have next to nothing.
+        keys = [f"{'m/large' if i % 20 else f'{i % 13:02}'}/ü+{i:07}.jpg" for i in range(S3_KEYS)]
+        s3.put_all(keys, b"x")
+        self.env |= s3.environment | {"TRAWL_LIST_CONCURRENCY": "6"}
+        self.kill_and_run_again(
+            keys, ("producer", "s3://photos/", "--model", e2e.MODEL, "--job", self.job)
+        )
+        places = [
+            len(json.loads(value)["cursor"].get("left", []))
+            for key, value in self.broker.committed_records("trawl.jobs")
+            if key == self.job
+        ]
+        self.assertGreater(max(places), 2, "it was listed in one place")
+        self.assertLessEqual(max(places), 12)
+
     def kill_and_run_again(self, keys, arguments):
         seed = int(os.environ.get("SEED", time.time_ns() % 1_000_000))
         print("seed", seed)
         moments = random.Random(seed)
+        count = len(keys)
         self.make_topics()
         progress = Progress(self.broker, self.job)
         self.addCleanup(progress.close)
         for kill in range(KILLS):
             # Somewhere in the next stretch, between two pages or in the midst of one.
-            target = progress.objects + moments.randint(1, int(0.8 * KEYS / KILLS))
+            target = progress.objects + moments.randint(1, int(0.8 * count / KILLS))
             process = e2e.start(*arguments, env=self.env)
             self.addCleanup(process.wait)
             self.addCleanup(process.kill)
@@ -217,15 +238,15 @@ class ProducerTest(e2e.EndToEndTest):
             time.sleep(moments.uniform(0, 0.01))  # any moment will do
             process.kill()
             process.wait()
-        self.assertLess(self.enqueued(), KEYS, "killed too late")
+        self.assertLess(self.enqueued(), count, "killed too late")
         code, stderr, max_rss_bytes = self.measure(*arguments)
         self.assertEqual(code, 0, stderr)
-        self.assertRegex(stderr, rf"went on behind \d+ objects; \d+ more enqueued, {KEYS} in")
+        self.assertRegex(stderr, rf"went on behind \d+ objects; \d+ more enqueued, {count} in")
         self.assert_each_key_enqueued_once(keys)
         # What a killed producer had begun and not committed was listed again: a page a kill.
         begun = len(self.objects("read_uncommitted"))
-        self.assertLessEqual(begun - KEYS, KILLS * PAGE)
-        print(f"{KEYS} keys, {KILLS} kills, {begun - KEYS} listed again,", end=" ")
+        self.assertLessEqual(begun - count, KILLS * PAGE)
+        print(f"{count} keys, {KILLS} kills, {begun - count} listed again,", end=" ")
         print(f"{max_rss_bytes >> 20} MiB", flush=True)
         self.assertGreater(max_rss_bytes, 1 << 20, "never measured")
         self.assertLess(max_rss_bytes, MAX_RSS_BYTES)

@@ -1,5 +1,6 @@
 """A real S3 server, and a client to fill it that is independent of trawl's signing, on purpose."""
 
+import concurrent.futures
 import datetime
 import hashlib
 import hmac
@@ -86,17 +87,30 @@ class S3Server:
             body = body.read_bytes()
         self._request("PUT", key, body)
 
+    def put_all(self, keys, body, connections=8):
+        """As put, for many keys with one body."""
+
+        def put_some(some):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            for key in some:
+                self._request("PUT", key, body, connection)
+            connection.close()
+
+        with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+            list(pool.map(put_some, (keys[i::connections] for i in range(connections))))
+
     def delete(self, key):
         self._request("DELETE", key)
 
-    def _request(self, method, key, body=b""):
+    def _request(self, method, key, body=b"", connection=None):
+        connection = connection or self._connection
         host = f"photos.localhost:{self.port}" if self.virtual_host else f"127.0.0.1:{self.port}"
         path = "/" + urllib.parse.quote(key, safe="/-_.~")
         if not self.virtual_host:
             path = "/photos" + path.rstrip("/")
         headers = signed_headers(method, host, path, body)
-        self._connection.request(method, path, body, headers)
-        response = self._connection.getresponse()
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
         text = response.read()
         if response.status >= 300:
             raise AssertionError(f"{method} {path}: {response.status} {text[:300]!r}")

@@ -52,6 +52,7 @@ struct Stage {
              package->preprocess_digest};
     settings.batch_keys = 4;
     settings.list_page_keys = 10;
+    settings.list_concurrency = 0;  // all runs on one thread
     settings.batch_size = 4;
     settings.batch_delay_ms = 5;
     settings.allow_root = {dir.path().string()};

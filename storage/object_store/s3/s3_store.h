@@ -29,6 +29,7 @@ class S3Store final : public ObjectStore {
   /// anybody's data. Not to be called from a GetCallback.
   Result<ListPage> List(const std::string& source, const std::string& prefix,
                         const std::string& start_after, int max_keys) override;
+  bool ListsFromAnywhere(const std::string&) const override { return true; }
   void Get(GetRequest request, std::stop_token stop, GetCallback done) override;
 
  private:

@@ -55,7 +55,7 @@ JobRecord Job() {
           Spec(),
           "prefix cats/",
           JobState::kSealed,
-          {"cats/9.jpg", 90, "beef"},
+          {{{"cats/9.jpg", "dogs/"}, {"x\xff", ""}}, 90, "beef"},
           3,
           90,
           "0123456789abcdef0123456789abcdef",
@@ -189,7 +189,10 @@ TEST(Records, AJobSurvivesARoundTrip) {
   const JobRecord job = DecodeJobRecord(Encode(Job())).value();
   EXPECT_EQ(job.state, JobState::kSealed);
   EXPECT_EQ(job.input, "prefix cats/");
-  EXPECT_EQ(job.cursor.last_key, "cats/9.jpg");
+  ASSERT_EQ(job.cursor.left.size(), 2u);
+  EXPECT_EQ(job.cursor.left[0].after, "cats/9.jpg");
+  EXPECT_EQ(job.cursor.left[0].before, "dogs/");
+  EXPECT_EQ(job.cursor.left[1].after, "x\xff");
   EXPECT_EQ(job.cursor.entries, 90u);
   EXPECT_EQ(job.objects, 90u);
   EXPECT_EQ(job.digest_hex, "0123456789abcdef0123456789abcdef");

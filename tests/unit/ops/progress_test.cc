@@ -34,5 +34,10 @@ TEST(FormatProgress, SurvivesZeroAndMoreEndedThanEnqueued) {
   EXPECT_LE(FormatProgress({.enqueued = 300}, 20).size(), 20u);
 }
 
+TEST(FormatListing, SaysWhatWasListedAndWhatOfItIsTaken) {
+  EXPECT_EQ(FormatListing(1'203'000, 401'000, 8430.6),
+            "1203000 keys listed, 401000 enqueued  8431/s");
+}
+
 }  // namespace
 }  // namespace trawl::ops

@@ -6,10 +6,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <latch>
 #include <map>
+#include <set>
 #include <thread>
 
 #include "config/set_digest.h"
@@ -288,6 +290,90 @@ TEST_F(ProducerTest, AStoreThatListsOutOfOrderOrInCirclesIsRefused) {
   objects_ = std::make_unique<ScriptedStore>(
       std::vector<std::vector<std::string>>{{"a", "b"}, {"a", "b"}, {"a", "b"}});
   EXPECT_EQ(Produce(*log_).error().code(), Code::kDataLoss);
+}
+
+/// A bucket in memory that lists from anywhere; `on_list` hears of each request, on its thread.
+class BucketStore final : public storage::ObjectStore {
+ public:
+  explicit BucketStore(std::function<void(int request)> on_list = {})
+      : on_list_(std::move(on_list)) {
+    for (int i = 0; i < 40; ++i) keys_.insert("picture " + std::to_string(i) + ".jpg");
+  }
+
+  Result<storage::ListPage> List(const std::string&, const std::string&,
+                                 const std::string& start_after, int max_keys) override {
+    if (on_list_) on_list_(++requests_);
+    storage::ListPage page;
+    auto key = keys_.upper_bound(start_after);
+    for (; key != keys_.end() && page.objects.size() < static_cast<size_t>(max_keys); ++key)
+      page.objects.push_back({*key, "", {}, ""});
+    page.last = key == keys_.end();
+    return page;
+  }
+  bool ListsFromAnywhere(const std::string&) const override { return true; }
+  void Get(storage::GetRequest, std::stop_token, storage::GetCallback) override {}
+
+ private:
+  const std::function<void(int)> on_list_;
+  std::set<std::string> keys_;
+  std::atomic<int> requests_ = 0;
+};
+
+TEST_F(ProducerTest, AnInterruptedListingInSeveralPlacesGoesOnInAllOfThem) {
+  objects_ = std::make_unique<BucketStore>();
+  settings_.list_page_keys = 2;
+  for (const int64_t listers : {8, 3, 1, 0, 5}) {
+    settings_.list_concurrency = listers;
+    std::stop_source stop;
+    ProducerOptions options = Options(*log_);
+    int pages = 0;
+    options.on_progress = [&](const JobRecord&) {
+      if (++pages == 3) stop.request_stop();
+    };
+    EXPECT_EQ(RunProducer(options, {stop.get_token(), {}}).error().code(), Code::kCancelled);
+  }
+  ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, APageIsListedWhileTheOneBeforeItIsEnqueued) {
+  settings_.list_concurrency = 1;
+  settings_.list_page_keys = 20;
+  std::latch listing(1), enqueueing(1);
+  objects_ = std::make_unique<BucketStore>([&](int request) {
+    if (request != 2) return;
+    listing.count_down();
+    enqueueing.wait();
+  });
+  int commits = 0;
+  // Each waits for the other: were they done in turn, this would not end.
+  trawl::testing::FaultyLog log(*log_, [&](const storage::Transaction&) {
+    if (++commits == 1) {
+      enqueueing.count_down();
+      listing.wait();
+    }
+    return trawl::testing::CommitFate{OkStatus(), true};
+  });
+  ExpectEachFileOnce(Produce(log).value());
+}
+
+TEST_F(ProducerTest, AStoreThatRefusesKeysThatDoNotExistIsListedInOnePlace) {
+  class Refusing final : public storage::ObjectStore {
+   public:
+    Result<storage::ListPage> List(const std::string& source, const std::string& prefix,
+                                   const std::string& start_after, int max_keys) override {
+      if (!start_after.empty() && !start_after.ends_with(".jpg"))
+        return Error(Code::kInvalidArgument, "no such key: {}", start_after);
+      return bucket_.List(source, prefix, start_after, max_keys);
+    }
+    bool ListsFromAnywhere(const std::string&) const override { return true; }
+    void Get(storage::GetRequest, std::stop_token, storage::GetCallback) override {}
+
+   private:
+    BucketStore bucket_;
+  };
+  objects_ = std::make_unique<Refusing>();
+  settings_.list_page_keys = 2;
+  ExpectEachFileOnce(Produce(*log_).value());
 }
 
 TEST_F(ProducerTest, AnUnreadableJobRecordHidesNoOtherJobAndIsNeverStartedOver) {
