@@ -37,6 +37,16 @@ std::string StateNow(const JobStatus& job) {
   return stalled ? "stalled" : job.state;
 }
 
+/// With fewer, a few bad objects at the start could look like all of a job.
+constexpr uint64_t kEnoughToTell = 1'000;
+
+/// More than half of what has ended are failures that nobody asked for.
+bool MostlyFails(const JobStatus& job) {
+  const uint64_t ended = job.done + job.failed;
+  return ended >= kEnoughToTell && job.failed > ended / 2 && job.state != "cancelled" &&
+         job.state != "cancelling";
+}
+
 /// Shares of the stages in the time that the job's objects spent in them; they say where more hands
 /// would help.
 struct BusyShares {
@@ -60,6 +70,7 @@ JsonObject StatusJson(const JobStatus& job) {
   json["enqueued"] = job.enqueued;
   json["done"] = job.done;
   json["failed"] = job.failed;
+  json["mostly_fails"] = MostlyFails(job);
   json["rate_per_second"] = job.rate_per_second;
   json["eta_seconds"] = job.eta_seconds ? JsonObject(*job.eta_seconds) : nullptr;
   json["busy_share"] = {
@@ -99,7 +110,11 @@ void PrintJob(const JobStatus& job) {
   fmt::print("model      {} ({:.12})\n", EscapeForTerminal(job.model_name), job.model_digest);
   fmt::print("enqueued   {}{}\n", job.enqueued, job.state == "listing" ? "+ (still listing)" : "");
   fmt::print("done       {}\n", job.done);
-  fmt::print("failed     {}\n", job.failed);
+  fmt::print("failed     {}{}\n", job.failed,
+             MostlyFails(job)
+                 ? " (more than half: trawl results --failed says why, and trawl pause "
+                   "keeps the rest from it)"
+                 : "");
   fmt::print("rate       {:.1f}/s\n", job.rate_per_second);
   if (job.eta_seconds) fmt::print("left       {}\n", FormatDuration(*job.eta_seconds));
   fmt::print("busy       download {:.0f} %, decode {:.0f} %, infer {:.0f} %\n",
