@@ -223,13 +223,37 @@ void LogLoop::Hold(const storage::LogRecord& record) {
 
 Status LogLoop::FollowJobs() {
   TRAWL_ASSIGN(const bool changed, jobs_.Refresh());
-  if (!changed || held_.empty() || rewind_pending_) return OkStatus();
+  if (!changed || rewind_pending_) return OkStatus();
+  if (HasUnwanted()) return GiveBackUnwanted();
+  if (held_.empty()) return OkStatus();
   for (const auto& [at, record] : std::exchange(held_, {})) Accept(record);  // may hold it again
   if (paused_) return OkStatus();
   const Status resumed = ResumeUnheld();
   if (!resumed.ok() && !IsRetryable(resumed.code()))
     return Annotate(resumed, "resuming {}", topic_);
   if (!resumed.ok()) rewind_pending_ = true;
+  return OkStatus();
+}
+
+bool LogLoop::HasUnwanted() const {
+  if (drain_deadline_) return false;  // it ends soon anyway
+  const auto is_unwanted = [this](const BatchInFlight& batch) {
+    return !batch.cancelled().stop_requested() && jobs_.WishFor(batch.work()) != Wish::kWork;
+  };
+  return std::any_of(backlog_.begin(), backlog_.end(),
+                     [&](const Batch& batch) { return is_unwanted(*batch); }) ||
+         std::any_of(running_.begin(), running_.end(),
+                     [&](const BatchInFlight* batch) { return is_unwanted(*batch); });
+}
+
+Status LogLoop::GiveBackUnwanted() {
+  Log(LogLevel::kInfo, "giving back what is under way of a job that was paused or cancelled",
+      {{"objects", in_flight_objects_ - finished_objects_}});
+  Settle();
+  // What is finished is kept. The rest comes again, and is held then, or ended.
+  const Status committed = CommitReady(std::numeric_limits<size_t>::max(), {});
+  if (!committed.ok() && committed.code() != Code::kAborted) return committed;
+  rewind_pending_ = true;
   return OkStatus();
 }
 

@@ -64,6 +64,11 @@ class LogLoop final : public storage::RebalanceListener {
   void Hold(const storage::LogRecord& record);
   /// Takes up what is held and need not be any more.
   Status FollowJobs();
+  /// Work was accepted of a job that has been paused or cancelled since, and is not finished.
+  bool HasUnwanted() const;
+  /// Commits what is finished of all jobs and starts over behind it: with several jobs at work this
+  /// does some of the others' again, but a person who says stop has not to wait for a full intake.
+  Status GiveBackUnwanted();
   Status ResumeUnheld();
   /// Reads what befell the earlier owners of new partitions. Until it has, nothing is submitted.
   Status ClaimNew();

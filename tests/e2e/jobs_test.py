@@ -11,6 +11,7 @@ import sqlite3
 import unittest
 
 import trawl_e2e as e2e
+from slow_store import SlowStore
 
 
 def execute(db, statement, *parameters):
@@ -193,6 +194,17 @@ class RunJobsTest(JobsTest):
         self.assertIn("stalled (nothing has ended for ten minutes", self.command("status").stdout)
         self.work()
         self.assert_each_key_once(self.job, keys)
+
+    def test_status_says_when_more_than_half_fails(self):
+        self.write_pictures(3)
+        self.work()
+        told = "more than half: trawl results --failed says why"
+        for done, failed, is_told in ((499, 500, False), (501, 501, False), (500, 501, True)):
+            counts = f"UPDATE jobs SET done = {done}, failed = {failed}"
+            execute(self.db, counts)
+            self.assertEqual(told in self.command("status").stdout, is_told, counts)
+            status = json.loads(self.command("status", "--json").stdout)
+            self.assertEqual(status["mostly_fails"], is_told, counts)
 
     def test_a_paused_run_waits_until_it_is_resumed(self):
         keys = self.write_pictures(1000)
@@ -377,6 +389,46 @@ class FleetJobsTest(JobsTest):
         self.assertEqual(self.state(), "complete")
         self.assertEqual(self.failures(), {})
         self.assert_each_key_once(self.job, keys)
+        self.verify(0)
+        self.assertIsNone(worker.poll())
+
+    def begin_on_slow_store(self, count):
+        """A worker that has accepted everything, from a store that answers nobody yet."""
+        store = SlowStore()
+        self.addCleanup(store.close)
+        keys = [f"{i:04}.jpg" for i in range(count)]
+        manifest = self.dir / "keys.txt"
+        manifest.write_text("".join(f"{key}\n" for key in keys))
+        done = e2e.trawl(
+            *("producer", store.address, "--manifest", manifest),
+            *("--model", e2e.MODEL, "--job", self.job),
+            env=self.env,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.start("collector", "--db", self.db)
+        roots = (f"--allow-root={root}" for root in (e2e.SAMPLE, store.address))
+        worker = self.start("worker", *roots)
+        e2e.wait_until(lambda: len(store.asked) >= 20, "downloads")
+        return keys, store, worker
+
+    def test_a_pause_holds_back_what_a_worker_has_accepted(self):
+        keys, store, worker = self.begin_on_slow_store(200)
+        self.command("pause")
+        e2e.wait_until(lambda: "holding the work of a paused job" in self.log_text(), "holding")
+        store.release.set()
+        self.assertEqual(self.state(), "paused")
+        self.assertEqual(self.attempts(), {})
+        self.command("resume")
+        self.wait()
+        self.assert_each_key_once(self.job, keys)
+        self.verify(0)
+        self.assertIsNone(worker.poll())
+
+    def test_a_cancelled_job_ends_without_waiting_for_its_store(self):
+        keys, _, worker = self.begin_on_slow_store(200)
+        self.command("cancel")
+        self.wait()
+        self.assertEqual(self.failures(), dict.fromkeys(keys, "cancelled"))
         self.verify(0)
         self.assertIsNone(worker.poll())
 

@@ -9,6 +9,7 @@
 #include "ops/telemetry/log.h"
 #include "storage/topics.h"
 #include "tests/support/faulty_log.h"
+#include "tests/unit/worker/gated_store.h"
 #include "tests/unit/worker/worker_world.h"
 
 namespace trawl::worker {
@@ -145,6 +146,39 @@ TEST_F(StoppedJobs, ACancelledJobsObjectsEndAsFailuresUnlessTheyWereEnqueuedLate
   EXPECT_EQ(CodeOfKey("wanted again"), ObjectErrorCode::kNotFound);
   for (const ResultRecord& record : world_.Results())
     EXPECT_EQ(record.index, record.attempt == 2 ? 5u : 0u);
+}
+
+TEST_F(StoppedJobs, APauseHoldsBackWhatIsUnderWay) {
+  EnqueueOnFirstPartition(Batch("job", 0, "first"));
+  EnqueueOnFirstPartition(Batch("job", 1, "second"));
+  world_.EnqueueRaw(1, Encode(Batch("other", 0, "not paused")));
+  trawl::testing::FaultyLog log(
+      *world_.log, [](const storage::Transaction&) { return trawl::testing::CommitFate{}; });
+  GatedStore store(*world_.objects);
+  RunningWorker worker(world_, "worker", log, store);
+  store.WaitForDownloads(3);
+  Want("job", JobControl::kPaused);
+  log.WaitForPause();  // only what is held pauses so little work
+  store.Open();
+  ASSERT_TRUE(world_.WaitForResults(1));
+  EXPECT_EQ(ResultKeys(), (std::multiset<std::string>{"not paused"}));
+  Want("job", JobControl::kRun);
+  ASSERT_TRUE(world_.WaitForResults(3));
+  ASSERT_TRUE(worker.Drain().ok());
+  EXPECT_EQ(ResultKeys(), (std::multiset<std::string>{"first", "not paused", "second"}));
+}
+
+TEST_F(StoppedJobs, ACancelledJobDoesNotWaitForWhatIsUnderWay) {
+  EnqueueOnFirstPartition(Batch("job", 0, "first"));
+  EnqueueOnFirstPartition(Batch("job", 1, "second"));
+  GatedStore store(*world_.objects);  // which answers nobody
+  RunningWorker worker(world_, "worker", *world_.log, store);
+  store.WaitForDownloads(2);
+  Want("job", JobControl::kCancelled);
+  ASSERT_TRUE(world_.WaitForResults(2));
+  ASSERT_TRUE(worker.Drain().ok());
+  EXPECT_EQ(CodeOfKey("first"), ObjectErrorCode::kCancelled);
+  EXPECT_EQ(CodeOfKey("second"), ObjectErrorCode::kCancelled);
 }
 
 }  // namespace

@@ -1,0 +1,48 @@
+"""A web server with pictures that a test makes its clients wait for."""
+
+import contextlib
+import http.server
+import threading
+
+import trawl_e2e as e2e
+
+
+class SlowStore(http.server.ThreadingHTTPServer):
+    """Serves pictures, but those that `holds(key)` not before `release` is set."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.pictures = [path.read_bytes() for path in e2e.sample_pictures()[:4]]
+        self.holds = lambda key: True
+        self.release = threading.Event()
+        self.asked = set()
+        self.address = f"http://127.0.0.1:{self.server_port}/"
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
+        self.thread.start()
+
+    def close(self):
+        self.release.set()
+        self.shutdown()
+        self.thread.join()
+        self.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        key = self.path.removeprefix("/")
+        self.server.asked.add(key)
+        if self.server.holds(key):
+            self.server.release.wait()
+        body = self.server.pictures[int(key.split(".")[0]) % len(self.server.pictures)]
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody waits any more
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
