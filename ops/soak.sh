@@ -1,80 +1,148 @@
 #!/usr/bin/env bash
-# The full figures of what CI runs in short: simulated histories (tests/simulation), then on a
-# cluster of three nodes with every topic on all of them: a crash at each point of the protocol,
-# producers killed while they list, and the chaos tests, with every role and the brokers killed,
-# stopped and cut off, again and again. The oracle of tests/e2e/chaos.py is at the end of each.
+# The delivery protocol's proof at full size, of which CI runs a small one. On a cluster of three
+# nodes with every topic on all of them; the oracle of tests/e2e/chaos.py is at the end of each.
 #
-#   ops/soak.sh [SCALE]    SCALE times what CI runs (default 50: 10,000 histories, 240 crashes at
-#                          failpoints, 10^6 keys listed under 20 kills -9, 100,000 keys in the
-#                          largest job, 600 kills -9 of workers and collector, 100 of a broker,
-#                          300 SIGTERMs, 10^6 keys through a model that does nothing)
+#   ops/soak.sh [PIECE...]   all of it, some two hours on two cores, or these pieces of it:
 #
-# Needs a build in build/ (ops/test.sh makes one). Writes a line for each figure, with the command
-# that measures it again, to bench/results/soak.md, and all that was said to build/soak.log. Goes
-# through all of it, and fails when any of it does.
+#     simulation  10,000 simulated histories (tests/simulation)
+#     failpoints  240 crashes at the protocol's 12 failpoints
+#     kills       100,000 keys, 4 workers, 50 kills -9 of workers and collector
+#     brokers     10 kills -9 of a broker
+#     sigterms    100 SIGTERMs
+#     producer    10^6 keys listed under 20 kills -9
+#     stops       10 workers that stop past their time-outs
+#     rebalance   workers that join, leave, die on the way or cannot commit
+#     ends        20 ends of transactions that arrive late
+#     poison      10,000 malformed messages among 10,000 good ones
+#     rest        what the chaos tests break beside these, once
+#     oracle      eight seeded bugs, each of which the oracle has to see
+#     throughput  10^6 keys through a model that does nothing; wants a quiet machine
+#
+# Needs a build in build/ (ops/test.sh makes one). A piece writes its line, with the command that
+# measures it again, to bench/results/soak.md, where the others' stay, and all that was said to
+# build/soak/PIECE.log. Goes through all of it, and fails when any of it does.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-case "${1-}" in
-  -h | --help) sed -n "2,15s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
-esac
-if [[ ! -x build/trawl ]]; then
-  echo "ops/soak.sh: there is no build/trawl: run ops/test.sh" >&2
-  exit 2
-fi
-scale=${1-50}
-log=build/soak.log
+PIECES=(simulation failpoints kills brokers sigterms producer stops rebalance ends poison rest
+  oracle throughput)
 report=bench/results/soak.md
-failed=0
-: >"$log"
-mkdir -p bench/results
+said=build/soak
 
-# times COUNT : scaled, at least 1.
-times() { awk -v scale="$scale" -v n="$1" 'BEGIN {n = int(n * scale + 0.5); print n < 1 ? 1 : n}'; }
+die() { echo "ops/soak.sh: $1" >&2 && exit 2; }
 
-# figure WHAT PATTERN COMMAND… : its last output that matches is the figure; none where "each key
-# once" is all there is to say.
-figure() {
-  local what=$1 pattern=$2 found="each key once" began=$SECONDS from
-  shift 2
-  from=$(wc -l <"$log")
-  echo "\$ $*" >>"$log"
-  if ! "$@" >>"$log" 2>&1; then
-    failed=1
-    found="**FAILED**"
-  elif [[ -n $pattern ]] &&
-    ! found=$(tail -n "+$((from + 2))" "$log" | grep -oE "$pattern" | tail -n 1); then
-    failed=1
-    found="**no figure**"
-  fi
-  echo "| $what | $found | $((SECONDS - began)) s | \`$*\` |" | tee -a "$report"
+# command_of PIECE : sets `command`, and `what` and `pattern`: its last output that matches is the
+# figure.
+command_of() {
+  local nodes=TRAWL_TEST_NODES=3 chaos=tests/e2e/chaos_test.py rebalance=tests/e2e/rebalance_test.py
+  pattern="[0-9]+ keys each once, .*"
+  case $1 in
+    simulation)
+      what="simulated histories" pattern="[0-9]+ seeds.*"
+      command=(build/tests/simulation/trawl_simulate --seeds 10000 --first 1)
+      ;;
+    failpoints)
+      what="crashes at failpoints" pattern="[0-9]+ crashes, [0-9]+ keys each once"
+      command=(env $nodes python3 tests/e2e/failpoints_test.py --crashes 240)
+      ;;
+    kills)
+      what="kill -9 of workers and collector"
+      command=(env $nodes TRAWL_CHAOS_KEYS=100000 TRAWL_CHAOS_FAULTS=50 python3 "$chaos"
+        ChaosTest.test_kill_9_of_workers_and_collector)
+      ;;
+    brokers)
+      what="kill -9 of a broker"
+      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_FAULTS=10 python3 "$chaos"
+        ChaosTest.test_kill_9_of_the_broker)
+      ;;
+    sigterms)
+      what="SIGTERM" pattern="[0-9]+ SIGTERMs, .*"
+      command=(env $nodes TRAWL_CHAOS_KEYS=100000 TRAWL_CHAOS_FAULTS=100 python3 "$chaos"
+        ChaosTest.test_sigterm_ends_with_0_within_25_seconds)
+      ;;
+    producer)
+      what="kill -9 of a producer while it lists" pattern="[0-9]+ keys, [0-9]+ kills, .*MiB"
+      command=(env $nodes TRAWL_E2E_KEYS=1000000 TRAWL_E2E_KILLS=20 python3
+        tests/e2e/producer_test.py ProducerTest.test_kill_9_while_it_reads_a_manifest)
+      ;;
+    stops)
+      what="SIGSTOP past the time-outs"
+      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_FAULTS=10 python3 "$rebalance"
+        RebalanceTest.test_a_worker_that_stops_past_its_time_outs)
+      ;;
+    rebalance)
+      what="partitions that change hands" pattern="Ran [0-9]+ tests"
+      command=(env $nodes python3 "$rebalance")
+      ;;
+    ends)
+      what="transactions whose end arrives late"
+      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_FAULTS=20 python3 "$chaos"
+        ChaosTest.test_ends_of_transactions_that_arrive_late_on_the_old_connection)
+      ;;
+    poison)
+      what="malformed messages" pattern="[0-9]+ malformed messages, .*"
+      command=(env $nodes TRAWL_POISON=10000 python3 tests/e2e/poison_test.py
+        PoisonTest.test_malformed_messages_are_one_failure_each)
+      ;;
+    rest)
+      what="everything else that breaks" pattern="Ran [0-9]+ tests"
+      command=(env $nodes python3 "$chaos" ChaosTest)
+      ;;
+    oracle)
+      what="seeded bugs that the oracle sees" pattern="Ran [0-9]+ tests"
+      command=(env $nodes python3 "$chaos" OracleTest)
+      ;;
+    throughput)
+      what="keys through Kafka into SQLite, a model that does nothing" pattern="[0-9]+ keys at .*"
+      command=(python3 bench/fleet/run_bench.py --keys 1000000 --check)
+      ;;
+    *) die "no such piece: $1 (see --help)" ;;
+  esac
 }
 
-cat >"$report" <<HEADER
-# Soak
+# measure PIECE
+measure() {
+  local began=$SECONDS figure line
+  echo "$1: ${command[*]}"
+  if ! "${command[@]}" >"$said/$1.log" 2>&1; then
+    failed=1
+    figure="**FAILED**"
+  elif ! figure=$(grep -oE "$pattern" "$said/$1.log" | tail -n 1); then
+    failed=1
+    figure="**no figure**"
+  fi
+  line="| $what | $figure | $((SECONDS - began)) s | $(git rev-parse --short HEAD)"
+  echo "$line | \`${command[*]}\` |" | tee "$said/$1.line"
+}
 
-\`ops/soak.sh $scale\`, $(date -u +%Y-%m-%d), $(nproc) cores, $(git rev-parse --short HEAD).
+write_report() {
+  local piece
+  {
+    echo "# Soak"
+    echo
+    echo "\`ops/soak.sh\`, $(date -u +%Y-%m-%d), $(nproc) cores,$(sed -n \
+      's/^model name[^:]*://p' /proc/cpuinfo | head -n 1); each piece at the commit in its line."
+    echo
+    echo "| what | figure | took | commit | command |"
+    echo "|---|---|---|---|---|"
+    for piece in "${PIECES[@]}"; do
+      if [[ -f $said/$piece.line ]]; then cat "$said/$piece.line"; fi
+    done
+  } >"$report"
+}
 
-| what | figure | took | command |
-|---|---|---|---|
-HEADER
-
-figure "simulated histories" "[0-9]+ seeds.*" \
-  build/tests/simulation/trawl_simulate --seeds "$(times 200)" --first 1
-cluster=(env TRAWL_TEST_NODES=3)
-figure "crashes at failpoints" "[0-9]+ crashes, [0-9]+ keys each once" \
-  "${cluster[@]}" python3 tests/e2e/failpoints_test.py --crashes "$(times 4.8)"
-figure "kill -9 of a producer while it lists" "[0-9]+ keys, [0-9]+ kills, .*MiB" \
-  "${cluster[@]}" TRAWL_E2E_KEYS="$(times 20000)" TRAWL_E2E_KILLS="$(times 0.4)" \
-  python3 tests/e2e/producer_test.py ProducerTest.test_kill_9_while_it_lists
-for test in $(awk '/^class/ {on = /ChaosTest/} on && /def test_/ {print $2}' FS='def |[(]' \
-  tests/e2e/chaos_test.py); do
-  what=${test#test_}
-  figure "${what//_/ }" "" "${cluster[@]}" TRAWL_CHAOS_SCALE="$scale" \
-    python3 tests/e2e/chaos_test.py "ChaosTest.$test"
+case "${1-}" in
+  -h | --help) sed -n "2,25s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
+esac
+wanted=("$@")
+[[ ${#wanted[@]} -gt 0 ]] || wanted=("${PIECES[@]}")
+for piece in "${wanted[@]}"; do command_of "$piece"; done
+[[ -x build/trawl ]] || die "there is no build/trawl: run ops/test.sh"
+mkdir -p "$said" bench/results
+failed=0
+for piece in "${wanted[@]}"; do
+  command_of "$piece"
+  measure "$piece"
+  write_report
 done
-figure "keys through Kafka into SQLite, a model that does nothing" "[0-9]+ keys at .*" \
-  python3 bench/fleet/run_bench.py --keys "$(times 20000)" --check
-figure "seeded bugs that the oracle sees" "Ran [0-9]+ tests" \
-  "${cluster[@]}" python3 tests/e2e/chaos_test.py OracleTest
 exit "$failed"

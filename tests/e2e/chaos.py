@@ -7,6 +7,7 @@ records of the results topic, read by kcat.
 """
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -98,10 +99,11 @@ class Network:
         for each in (source, sink):
             with self.lock:
                 self.sockets.discard(each)
-            try:
-                each.close()
-            except OSError:
-                pass
+            # Closed alone, the connection would stay up as long as the other direction's thread
+            # waits for data, and a client would not hear of its broker's death.
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
     def _observe(self, data):
         """Tells of each whole request; returns the rest. A request: int32 size, int16 API key."""
@@ -115,7 +117,7 @@ class Network:
 
 
 # Keys of Kafka's API.
-DELETE_TOPICS, DELETE_RECORDS, END_TRANSACTION = 20, 21, 26
+DELETE_TOPICS, DELETE_RECORDS, END_TRANSACTION, TRANSACTION_OFFSETS = 20, 21, 26, 28
 
 
 class Node:
@@ -300,6 +302,8 @@ class Fleet:
         self.roles = {}  # name -> arguments of what has to run
         self.processes = {}
         self.exits = collections.Counter()  # (name, exit code) of what was started again
+        self.longest_stall_s = 0.0  # between two rows
+        self._rows, self._rows_at = 0, 0.0
         self.stopping = False
         self.supervisor = threading.Thread(target=self._supervise, daemon=True)
         self.supervisor.start()
@@ -332,7 +336,16 @@ class Fleet:
                     if name in self.roles and process.poll() is not None and not self.stopping:
                         self.exits[name, process.returncode] += 1
                         self._start(name)
+            self._watch()
             time.sleep(0.2)
+
+    def _watch(self):
+        rows, now = self.rows(), time.monotonic()
+        if rows == self._rows:
+            return
+        if self._rows > 0:
+            self.longest_stall_s = max(self.longest_stall_s, now - self._rows_at)
+        self._rows, self._rows_at = rows, now
 
     def signal(self, name, number):
         with self.lock:
@@ -346,6 +359,18 @@ class Fleet:
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=60)
         return code, time.monotonic() - began
+
+    def retire(self, name):
+        """SIGTERM, for good; returns the exit code."""
+        process = self.give_up(name)
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout=60)
+
+    def give_up(self, name):
+        """Its process, which nobody starts again; the caller sees to its end."""
+        with self.lock:
+            del self.roles[name]
+            return self.processes.pop(name)
 
     def produce(self, source, *extra, attempts=1):
         """Runs the producer, again if it does not end well. The last run."""

@@ -2,8 +2,8 @@
 
 Real processes on a real broker behind a proxy: kill -9 of every role and of the broker, SIGSTOP
 past the session and transaction time-outs, SIGTERM, connections that are slow, reset or silent,
-and messages that are no work. The oracle is chaos.check_exactly_once. TRAWL_CHAOS_SCALE=1 is what
-CI runs; ops/soak.sh runs the full figures.
+and messages that are no work. The oracle is chaos.check_exactly_once. TRAWL_CHAOS_KEYS and
+TRAWL_CHAOS_FAULTS make one test larger than CI has it, as ops/soak.sh does.
 """
 
 import json
@@ -13,72 +13,28 @@ import random
 import signal
 import sqlite3
 import subprocess
+import threading
 import time
 import unittest
 
 import chaos
 import trawl_e2e as e2e
-
-SCALE = float(os.environ.get("TRAWL_CHAOS_SCALE", "1"))
-SEED = int(os.environ.get("TRAWL_CHAOS_SEED", str(random.SystemRandom().randrange(1 << 32))))
+from chaos_case import ChaosCase, faults_of, keys_of
 
 
-def scaled(count):
-    return max(1, round(count * SCALE))
-
-
-class OnChaosBroker(e2e.EndToEndTest):
-    """A broker and a fleet for each test."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = chaos.ChaosBroker()
-        cls.addClassCleanup(cls.broker.close)
-
-    def setUp(self):
-        super().setUp()
-        print(f"seed {SEED}", flush=True)
-        self.random = random.Random(SEED)
-        self.bucket = self.dir / "bucket"
-        self.fleet = self.make_fleet()
-
-    def make_fleet(self, executable=None):
-        job = self.id().rsplit(".", 1)[-1].removeprefix("test_")[:40]
-        fleet = chaos.Fleet(self.dir, self.broker, job, executable)
-        self.addCleanup(fleet.stop)
-        return fleet
-
-
-class ChaosTest(OnChaosBroker):
-    def begin(self, keys, workers=3):
-        """A job of so many keys, enqueued, with everybody at work. Returns the keys."""
-        names = chaos.make_bucket(self.bucket, keys)
-        self.fleet.run_collector()
-        self.fleet.run_workers(workers, [e2e.SAMPLE, self.bucket])
-        done = self.fleet.produce(self.bucket)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return names
-
-    def finish(self, keys, timeout=180, failures=None):
-        try:
-            self.fleet.wait_for_rows(len(keys), timeout)
-        except AssertionError as late:
-            raise AssertionError(f"{late}; {self.fleet.rows()} rows\n{self.fleet.tail()}") from None
-        chaos.check_exactly_once(self.fleet, keys, failures)
-
+class ChaosTest(ChaosCase):
     def test_kill_9_of_workers_and_collector(self):
-        keys = self.begin(scaled(2000))
-        for _ in range(scaled(12)):
-            time.sleep(self.random.uniform(0.2, 1.5))
-            victim = self.random.choice(["worker-0", "worker-1", "worker-2", "collector"])
-            self.fleet.signal(victim, signal.SIGKILL)
-        self.finish(keys)
+        keys, kills = self.begin(keys_of(5000)), faults_of(8)
+        for _ in self.due_faults(keys, kills):
+            # Dead or alive; whoever is dead is started again.
+            self.fleet.signal(self.random.choice([*self.fleet.roles]), signal.SIGKILL)
+        self.finish(keys, faults=kills)
 
     def test_kill_9_of_the_producer(self):
-        keys = chaos.make_bucket(self.bucket, scaled(3000))
+        keys = chaos.make_bucket(self.bucket, keys_of(3000))
         self.fleet.run_collector()
         self.fleet.run_workers(2, [e2e.SAMPLE, self.bucket])
-        for _ in range(scaled(6)):
+        for _ in range(faults_of(6)):
             producer = subprocess.Popen(
                 [e2e.TRAWL, "producer", self.bucket, "--model", e2e.MODEL, "--job", self.fleet.job],
                 env=e2e.environment(self.fleet.environment),
@@ -93,52 +49,31 @@ class ChaosTest(OnChaosBroker):
         self.finish(keys)
 
     def test_kill_9_of_the_broker(self):
-        keys = self.begin(scaled(1500))
-        for _ in range(scaled(2)):
-            time.sleep(self.random.uniform(0.5, 2))
+        keys, kills = self.begin(keys_of(3000)), faults_of(2)
+        for _ in self.due_faults(keys, kills):
             self.broker.kill()
             self.broker.start()
-        self.finish(keys)
-
-    def test_a_worker_that_stops_past_its_time_outs(self):
-        keys = self.begin(scaled(2000))
-        pause_s = 1.3 * max(chaos.SESSION_TIMEOUT_MS, chaos.TRANSACTION_TIMEOUT_MS) / 1000
-        for i in range(scaled(1)):
-            victim = f"worker-{i % 3}"
-            # In the midst of a transaction: as its end is on the wire.
-            stopped = []
-
-            def stop_it(api_key):
-                if api_key == chaos.END_TRANSACTION and not stopped:
-                    stopped.append(True)
-                    self.fleet.signal(victim, signal.SIGSTOP)
-
-            self.broker.network.on_request = stop_it
-            time.sleep(1)
-            self.broker.network.on_request = lambda api_key: None
-            if not stopped:
-                self.fleet.signal(victim, signal.SIGSTOP)
-            time.sleep(pause_s)
-            self.fleet.signal(victim, signal.SIGCONT)
-        self.finish(keys)
+        self.finish(keys, faults=kills)
 
     def test_sigterm_ends_with_0_within_25_seconds(self):
-        keys = self.begin(scaled(1500))
-        for i in range(scaled(6)):
-            time.sleep(self.random.uniform(0.5, 2))
-            name = ["worker-0", "worker-1", "worker-2", "collector"][i % 4]
+        keys, signals = self.begin(keys_of(5000)), faults_of(6)
+        longest = 0.0
+        for i in self.due_faults(keys, signals):
+            name = sorted(self.fleet.roles)[i % len(self.fleet.roles)]
             code, seconds = self.fleet.terminate(name)
             self.assertEqual(code, 0, self.fleet.tail())
-            self.assertLess(seconds, 25)
-        self.finish(keys)
+            longest = max(longest, seconds)
+        self.assertLess(longest, 25)
+        self.finish(keys, faults=signals)
+        print(f"{signals} SIGTERMs, each 0 within {longest:.1f} s", flush=True)
 
     def test_a_network_that_is_slow_then_resets_then_is_silent(self):
-        keys = self.begin(scaled(2000))
+        keys = self.begin(keys_of(2000))
         self.addCleanup(setattr, self.broker.network, "delay_s", 0.0)
         self.broker.network.delay_s = 0.1
         time.sleep(4)
         self.broker.network.delay_s = 0.0
-        for _ in range(scaled(8)):
+        for _ in range(faults_of(8)):
             time.sleep(self.random.uniform(0.1, 0.6))
             self.broker.network.reset()
         self.broker.network.open.clear()
@@ -147,7 +82,7 @@ class ChaosTest(OnChaosBroker):
         self.finish(keys)
 
     def test_ends_of_transactions_that_arrive_late_on_the_old_connection(self):
-        keys = self.begin(scaled(1500))
+        keys, ends = self.begin(keys_of(1500)), faults_of(4)
         network = self.broker.network
         held = []
 
@@ -158,78 +93,11 @@ class ChaosTest(OnChaosBroker):
 
         network.on_request = hold
         self.addCleanup(setattr, network, "on_request", lambda api_key: None)
-        e2e.wait_until(lambda: len(held) >= scaled(4) or self.fleet.rows() == len(keys), "holds")
+        e2e.wait_until(
+            lambda: len(held) >= ends or self.fleet.rows() == len(keys), "holds", 60 + 10 * ends
+        )
         network.on_request = lambda api_key: None
-        self.finish(keys)
-
-    def test_malformed_messages_are_one_failure_each(self):
-        keys = self.begin(scaled(500))
-        topic = f"trawl.work.{self.fleet.job}"
-        self.put_messages(topic, [self.malformed_message(i) for i in range(scaled(500))])
-        done = subprocess.run(
-            ["kcat", "-C", "-b", self.broker.address, "-t", topic, "-e", "-q", "-f", "%k\t%p/%o\n"],
-            check=True,
-            timeout=e2e.TIMEOUT_S,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        lines = [line.split("\t") for line in done.stdout.splitlines()]
-        places = {f"{topic}/{place}" for key, place in lines if key == "nobody"}
-        self.assertEqual(len(places), scaled(500))
-        filed = f"malformed/{topic}"
-        self.fleet.wait_for_rows(len(keys), 300)
-        self.fleet.wait_for_rows(len(places), 300, filed)
-        chaos.check_exactly_once(self.fleet, keys)
-        chaos.check_exactly_once(self.fleet, places, dict.fromkeys(places, "internal"), job=filed)
-        self.assertEqual(self.fleet.exits, {}, "nobody may die of a message")
-        for name, process in self.fleet.processes.items():
-            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-            [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-            self.assertLess(int(peak.split()[1]) << 10, 256 << 20, f"{name}'s memory")
-
-    def malformed_message(self, i):
-        """Of ten kinds, each of many values."""
-        work = json.dumps({"version": 1, "job": "j", "seq": i, "objects": [{"key": "k" * 50}] * 9})
-        kinds = [
-            lambda: b"",
-            lambda: self.random.randbytes(1 + i % 2000),
-            lambda: work.encode()[: self.random.randrange(1, len(work) - 1)],
-            lambda: work.replace('"version": 1', f'"version": {99 + i}').encode(),
-            lambda: work.replace(f'"seq": {i}', '"seq": 9223372036854775808').encode(),
-            lambda: b'{"version":1,"job":7,"seq":"0","objects":{}}',
-            lambda: b"[" * 100_000,
-            lambda: b'{"version":1,"job":"\xff\xfe\x00","seq":0,"objects":[],"n":NaN}',
-            lambda: b"\0" * (1 + i % 100),
-            lambda: b'{"version":1,"job":"' + b"x" * (900_000 if i % 100 == 9 else 9_000) + b'"}',
-        ]
-        return kinds[i % len(kinds)]()
-
-    def put_messages(self, topic, messages):
-        """Any bytes, by kcat, under the key `nobody`; nothing becomes a message without a value."""
-        key, line = (f"--{self.random.getrandbits(64):016x}{end}--" for end in "kl")
-        subprocess.run(
-            ["kcat", "-P", "-Z", "-b", self.broker.address, "-t", topic, "-K", key, "-D", line],
-            input=b"".join(f"nobody{key}".encode() + each + line.encode() for each in messages),
-            check=True,
-            timeout=e2e.TIMEOUT_S,
-        )
-
-    def test_an_object_that_kills_its_worker_fails_after_the_third_try(self):
-        self.fleet = self.make_fleet([chaos.FAILPOINTS])
-        self.fleet.environment |= {"FAILPOINT": "opened", "FAILPOINT_FILE": "poison"}
-        keys = chaos.make_bucket(self.bucket, 200)
-        poison = "3/000003-poison.jpg"  # listed, and so enqueued, among good ones
-        os.link(self.bucket / keys[0], self.bucket / poison)
-        self.fleet.run_collector()
-        self.fleet.run_workers(1, [e2e.SAMPLE, self.bucket])
-        self.assertEqual(self.fleet.produce(self.bucket).returncode, 0)
-        self.finish([*keys, poison], failures={poison: "internal"})
-        deaths = {("worker-0", chaos.EXIT_CODE): 3}
-        self.assertEqual(self.fleet.exits, deaths, self.fleet.tail())
-        told = "SELECT attempts, message FROM failures WHERE job = ?"
-        [(attempts, message)] = e2e.query(self.fleet.db, told, self.fleet.job)
-        self.assertEqual(attempts, 3)
-        self.assertIn("its worker died 3 times", message)
+        self.finish(keys, faults=len(held))
 
     def test_a_log_that_is_not_the_one_is_refused_and_nothing_is_lost(self):
         broker = chaos.ChaosBroker()  # of its own: its results topic goes
@@ -313,7 +181,7 @@ class ChaosTest(OnChaosBroker):
         self.assertIn("another collector writes into this database", self.fleet.tail(1 << 20))
 
 
-class OracleTest(OnChaosBroker):
+class OracleTest(ChaosCase):
     """The oracle sees each of eight bugs that it is there for. mutant.cc is Trawl with one of them
     put in; here it has the same work as above, and the oracle must not be content."""
 

@@ -34,11 +34,14 @@ constexpr std::string_view kBeforeCommit = "before-commit";  // the broker has e
 constexpr std::string_view kAfterCommit = "after-commit";
 constexpr std::string_view kBeforeStore = "before-store";  // SQLite's COMMIT
 constexpr std::string_view kAfterStore = "after-store";
-constexpr std::string_view kOpened = "opened";  // a file that kills whoever reads it
-constexpr std::string_view kFatal = "fatal";    // no death: each commit fails for good
-constexpr std::array kPoints = {kPolled,       kBegun,       kSent,        kBeforeOffsets,
-                                kBeforeCommit, kAfterCommit, kBeforeStore, kAfterStore,
-                                kOpened,       kFatal};
+constexpr std::string_view kOpened = "opened";    // a file that kills whoever reads it
+constexpr std::string_view kRevoked = "revoked";  // its partitions go, and nobody has them yet
+constexpr std::string_view kSeeking = "seeking";  // back to what is committed
+constexpr std::string_view kLeaving = "leaving";  // the group, unheard
+constexpr std::string_view kFatal = "fatal";      // no death: each commit fails for good
+constexpr std::array kPoints = {
+    kPolled,     kBegun,  kSent,    kBeforeOffsets, kBeforeCommit, kAfterCommit, kBeforeStore,
+    kAfterStore, kOpened, kRevoked, kSeeking,       kLeaving,      kFatal};
 
 struct Failpoint {
   std::string_view name;
@@ -79,6 +82,16 @@ bool IsWorkOrResult(const rd_kafka_message_t& message) {
   if (message.err != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
   const std::string_view topic = rd_kafka_topic_name(message.rkt);
   return topic.starts_with("trawl.work.") || topic == "trawl.results";
+}
+
+/// Partitions of it are assigned to this client.
+bool HasWork(rd_kafka_t* client) {
+  rd_kafka_topic_partition_list_t* assigned = nullptr;
+  if (rd_kafka_assignment(client, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
+  const bool has =
+      assigned->cnt > 0 && std::string_view(assigned->elems[0].topic).starts_with("trawl.work.");
+  rd_kafka_topic_partition_list_destroy(assigned);
+  return has;
 }
 
 }  // namespace
@@ -132,6 +145,31 @@ rd_kafka_error_t* __wrap_rd_kafka_commit_transaction(rd_kafka_t* client, int tim
   rd_kafka_error_t* error = __real_rd_kafka_commit_transaction(client, timeout_ms);
   if (error == nullptr) Pass(trawl::e2e::kAfterCommit);
   return error;
+}
+
+rd_kafka_resp_err_t __real_rd_kafka_assign(rd_kafka_t* client,
+                                           const rd_kafka_topic_partition_list_t* partitions);
+rd_kafka_resp_err_t __wrap_rd_kafka_assign(rd_kafka_t* client,
+                                           const rd_kafka_topic_partition_list_t* partitions) {
+  if (partitions == nullptr && trawl::e2e::HasWork(client)) Pass(trawl::e2e::kRevoked);
+  return __real_rd_kafka_assign(client, partitions);
+}
+
+rd_kafka_error_t* __real_rd_kafka_seek_partitions(rd_kafka_t* client,
+                                                  rd_kafka_topic_partition_list_t* partitions,
+                                                  int timeout_ms);
+rd_kafka_error_t* __wrap_rd_kafka_seek_partitions(rd_kafka_t* client,
+                                                  rd_kafka_topic_partition_list_t* partitions,
+                                                  int timeout_ms) {
+  Pass(trawl::e2e::kSeeking);
+  return __real_rd_kafka_seek_partitions(client, partitions, timeout_ms);
+}
+
+rd_kafka_error_t* __real_rd_kafka_consumer_close_queue(rd_kafka_t* client, rd_kafka_queue_t* queue);
+rd_kafka_error_t* __wrap_rd_kafka_consumer_close_queue(rd_kafka_t* client,
+                                                       rd_kafka_queue_t* queue) {
+  Pass(trawl::e2e::kLeaving);
+  return __real_rd_kafka_consumer_close_queue(client, queue);
 }
 
 int __real_open(const char* path, int flags, ...);

@@ -235,7 +235,7 @@ class ProducerTest(e2e.EndToEndTest):
                 f"listing {target} keys",
                 pause=0.001,
             )
-            time.sleep(moments.uniform(0, 0.01))  # any moment will do
+            time.sleep(moments.uniform(0, 0.1))  # any moment of a transaction will do
             process.kill()
             process.wait()
         self.assertLess(self.enqueued(), count, "killed too late")

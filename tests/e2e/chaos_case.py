@@ -1,0 +1,79 @@
+"""A test of a fleet that is broken while it works: its broker, its job, its faults, and its end."""
+
+import os
+import random
+import time
+
+import chaos
+import trawl_e2e as e2e
+
+SEED = int(os.environ.get("TRAWL_CHAOS_SEED", str(random.SystemRandom().randrange(1 << 32))))
+# Without a new row, however much is broken: the group waits for its dead member, readers for a dead
+# writer's transaction, and a broker takes 10 s to come up.
+STUCK_S = 90
+
+
+def keys_of(default):
+    return int(os.environ.get("TRAWL_CHAOS_KEYS", default))
+
+
+def faults_of(default):
+    return int(os.environ.get("TRAWL_CHAOS_FAULTS", default))
+
+
+class ChaosCase(e2e.EndToEndTest):
+    """A broker and a fleet for each test."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.broker = chaos.ChaosBroker()
+        cls.addClassCleanup(cls.broker.close)
+
+    def setUp(self):
+        super().setUp()
+        print(f"seed {SEED}", flush=True)
+        self.random = random.Random(SEED)
+        self.bucket = self.dir / "bucket"
+        self.fleet = self.make_fleet()
+
+    def make_fleet(self, executable=None):
+        job = self.id().rsplit(".", 1)[-1].removeprefix("test_")[:40]
+        fleet = chaos.Fleet(self.dir, self.broker, job, executable)
+        self.addCleanup(fleet.stop)
+        return fleet
+
+    def begin(self, keys, workers=4):
+        """A job of so many keys, enqueued, with everybody at work. Returns the keys."""
+        names = chaos.make_bucket(self.bucket, keys)
+        self.fleet.environment["TRAWL_LIST_PAGE_KEYS"] = str(min(1000, max(200, keys // 20)))
+        self.fleet.run_collector()
+        self.fleet.run_workers(workers, [e2e.SAMPLE, self.bucket])
+        done = self.fleet.produce(self.bucket)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return names
+
+    def wait_for_rows(self, count, job=None):
+        """As long as any come."""
+        rows, since = -1, time.monotonic()
+        while rows < count:
+            now = time.monotonic()
+            if self.fleet.rows(job) != rows:
+                rows, since = self.fleet.rows(job), now
+            elif now - since > STUCK_S:
+                self.fail(f"no new row for {STUCK_S} s; {rows} of {count}\n{self.fleet.tail()}")
+            time.sleep(0.1)
+
+    def finish(self, keys, failures=None, faults=0):
+        self.wait_for_rows(len(keys))
+        chaos.check_exactly_once(self.fleet, keys, failures)
+        print(f"{len(keys)} keys each once, {faults} faults,", end=" ")
+        print(f"no row for {self.fleet.longest_stall_s:.0f} s at most", flush=True)
+
+    def due_faults(self, keys, count):
+        """Yields once for each fault, when it is due: all over the job, every other one right
+        behind the one before, so that it meets a fleet that has not recovered."""
+        for i in range(count):
+            if i % 2 == 0:
+                self.wait_for_rows(len(keys) * i // (count + 1))
+            time.sleep(self.random.uniform(0.2, 1.5))
+            yield i
