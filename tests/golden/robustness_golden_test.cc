@@ -2,7 +2,7 @@
 // and are judged as Pillow judges them, but for a counted few. Method: each is decoded twice: same
 // verdict, same pixels, within a deadline and the limits. The verdict is then compared with
 // Pillow's, which is a hint, not the law: we refuse JPEGs whose decoder warned about the pixels,
-// and animations.
+// and animations. Then mutants of them: TRAWL_MUTATIONS of each format (default 300).
 
 #include <gtest/gtest.h>
 
@@ -19,6 +19,7 @@
 
 #include "tests/golden/shared_data.h"
 #include "tests/support/temp_dir.h"
+#include "tests/unit/worker/image/mutants.h"
 #include "worker/image/image.h"
 
 namespace trawl::worker {
@@ -98,6 +99,20 @@ TEST(RobustnessGolden, HostileFilesDoNoHarmAndAreJudgedAsByPillow) {
   }
   std::cout << agreed << " of " << expectations.size() << " verdicts agree\n";
   EXPECT_GE(agreed * 100, expectations.size() * 97);
+}
+
+TEST(RobustnessGolden, MutantsOfHostileFilesDoNoHarm) {
+  const std::filesystem::path folder = testing::UnpackedData() / "images" / "robustness";
+  const uint64_t count = MutantCount(300);
+  for (const char* format : {"JPEG", "PNG", "WEBP"}) {
+    SCOPED_TRACE(format);
+    std::vector<File> files;
+    for (const Expectation& expected : Expectations())
+      if (expected.format == format) files.push_back(ReadBytes(folder / expected.file));
+    ASSERT_FALSE(files.empty());
+    std::cout << ExpectOneVerdictOnMutants(files, count) << " are still pictures\n";
+  }
+  std::cout << count << " mutants of each format, one verdict each\n";
 }
 
 }  // namespace

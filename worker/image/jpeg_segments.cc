@@ -53,7 +53,9 @@ JpegSegments WalkJpeg(Bytes bytes) {
     ByteReader reader(bytes.subspan(at));
     uint32_t length = 0;  // counts itself
     Bytes payload;
-    if (!reader.U16(length) || length < 2 || !reader.Take(length - 2, payload)) break;
+    // A length below 2 is nonsense; libjpeg goes on behind it where the segment is none that it
+    // needs, so what follows counts.
+    if (!reader.U16(length) || (length > 2 && !reader.Take(length - 2, payload))) break;
     if (IsFrame(code) && !segments.frame) segments.frame = FrameIn(code, payload);
     if (code == kApp1 && segments.exif.empty() && StartsWith(payload, "Exif\0\0"))
       segments.exif = payload;

@@ -50,6 +50,13 @@ bool ContainerIsCut(Bytes bytes) {
   return reader.Skip(4) && reader.U32(size) && size > reader.remaining();
 }
 
+/// libwebp takes a frame without a chunk around it, too; but no writer makes such files, and what
+/// tells a picture's size in advance (footprint.h) would have to know of them.
+bool BeginsWithChunk(Bytes bytes) {
+  const Bytes chunk = bytes.subspan(kRiffHeaderSize);
+  return StartsWith(chunk, "VP8 ") || StartsWith(chunk, "VP8L") || StartsWith(chunk, "VP8X");
+}
+
 }  // namespace
 
 ObjectResult<DecodedImage> DecodeWebp(Bytes bytes, const ImageLimits& limits) {
@@ -57,6 +64,7 @@ ObjectResult<DecodedImage> DecodeWebp(Bytes bytes, const ImageLimits& limits) {
   WebPBitstreamFeatures features;
   if (const auto status = WebPGetFeatures(data, bytes.size(), &features); status != VP8_STATUS_OK)
     return Failure(status);
+  if (!BeginsWithChunk(bytes)) return Failure(VP8_STATUS_BITSTREAM_ERROR);
   if (features.has_animation)
     return tl::unexpected(
         ObjectError{ObjectErrorCode::kUnsupportedFormat, "animated WebP; still ones are decoded"});

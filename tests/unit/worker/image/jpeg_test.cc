@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
+#include "tests/support/peak_memory.h"
 #include "tests/unit/worker/image/picture_files.h"
+#include "worker/image/footprint.h"
 #include "worker/image/image.h"
 
 namespace trawl::worker {
@@ -103,12 +106,36 @@ TEST(Jpeg, IsTruncatedWhenItsBytesCannotHoldThePixelsThatItPromises) {
   EXPECT_NE(image.error().message.find("cannot hold"), std::string::npos) << image.error().message;
 }
 
+TEST(Jpeg, CostsLessThanAMebibyteToRefuseForASizeThatItOnlyClaims) {
+  const File file = EncodeJpeg(SmoothPicture(16, 16, 3));
+  // Over the limits as libjpeg counts, over ours, and within ours.
+  for (const int side : {65'500, 20'000, 7'000}) {
+    File bomb = file;
+    ClaimSize(bomb, side, side);
+    EXPECT_LT(testing::PeakGrowth([&] { EXPECT_FALSE(DecodeImage(bomb, {})); }), 1 << 20) << side;
+  }
+}
+
 TEST(Jpeg, IsRefusedBeforeDecodingWhenItHasTooManyScans) {
   const File file = EncodeJpeg(SmoothPicture(16, 16, 3), {.progressive = true, .exif = {}});
   EXPECT_TRUE(DecodeImage(file, {.max_jpeg_scans = 10}));
   const auto image = DecodeImage(file, {.max_jpeg_scans = 9});
   EXPECT_EQ(CodeOf(image), ObjectErrorCode::kTooManyScans);
   EXPECT_EQ(image.error().message, "10 scans; 9 are allowed (max-jpeg-scans)");
+}
+
+TEST(Jpeg, IsWalkedBeyondASegmentWithANonsensicalLength) {
+  File file = EncodeJpeg(SmoothPicture(16, 16, 3), {.progressive = true, .exif = {}});
+  const size_t reserved = DecodingBytes(file, {});
+  ASSERT_GT(reserved, 0u);
+  for (const char length : {'\0', '\1'}) {
+    File odd = file;
+    const File segment = FileOf(std::string("\xFF\xE5\0"sv) + length);
+    odd.insert(odd.begin() + 2, segment.begin(), segment.end());
+    EXPECT_TRUE(DecodeImage(odd, {}));
+    EXPECT_EQ(DecodingBytes(odd, {}), reserved);
+    EXPECT_EQ(CodeOf(DecodeImage(odd, {.max_jpeg_scans = 9})), ObjectErrorCode::kTooManyScans);
+  }
 }
 
 TEST(Jpeg, IsUnsupportedWithTwelveBitsOrWithoutLoss) {

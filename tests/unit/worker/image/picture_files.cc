@@ -1,6 +1,5 @@
 #include "tests/unit/worker/image/picture_files.h"
 
-#include <gtest/gtest.h>
 #include <png.h>
 #include <webp/encode.h>
 
@@ -11,6 +10,8 @@
 
 // Needs what <cstdio> declares.
 #include <jpeglib.h>
+
+#include "config/check.h"
 
 namespace trawl::worker {
 
@@ -156,10 +157,41 @@ std::vector<uint8_t> ExifBlock(int orientation, bool big_endian) {
           0,   0,   0,  0x12, 0x01, 3, 0, 1, 0, 0, 0,    value, 0, 0, 0, 0, 0, 0, 0};
 }
 
+std::vector<File> JpegsOfEveryKind() {
+  const Image colour = SmoothPicture(48, 40, 3), noise = NoisePicture(24, 24, 3);
+  return {EncodeJpeg(colour, {.exif = ExifBlock(6, true)}),
+          EncodeJpeg(noise, {.progressive = true, .exif = {}}),
+          EncodeJpeg(colour, {.arithmetic = true, .exif = {}}),
+          EncodeJpeg(colour, {.cmyk = true, .exif = {}}),
+          EncodeJpeg(SmoothPicture(33, 17, 1)),
+          EncodeJpeg(colour)};
+}
+
+std::vector<File> PngsOfEveryKind() {
+  const std::vector<uint8_t> exif = ExifBlock(3, false);
+  std::vector<File> files = {EncodePng(NoisePicture(24, 24, 3)),
+                             EncodePng(SmoothPicture(33, 17, 1))};
+  const auto add = [&](int samples, const PngOptions& options) {
+    files.push_back(
+        EncodePng(16, 16, NoisePicture(16, 16 * options.depth / 8, samples).pixels, options));
+  };
+  add(1,
+      {.color_type = 3, .depth = 4, .interlaced = true, .transparent_color = true, .exif = exif});
+  add(1, {.color_type = 0, .depth = 1, .interlaced = true, .exif = {}});
+  add(4, {.color_type = 6, .depth = 16, .exif = {}});
+  return files;
+}
+
+std::vector<File> WebpsOfEveryKind() {
+  const Image noise = NoisePicture(24, 24, 3), colour = SmoothPicture(48, 40, 3);
+  return {EncodeWebp(24, 24, 3, noise.pixels, -1), EncodeWebp(48, 40, 3, colour.pixels, 70),
+          EncodeWebp(24, 18, 4, NoisePicture(24, 18, 4).pixels, 70)};
+}
+
 size_t Find(const File& file, std::string_view pattern) {
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   const size_t at = text.find(pattern);
-  EXPECT_NE(at, std::string_view::npos);
+  CHECK(at != std::string_view::npos);
   return at == std::string_view::npos ? 0 : at;
 }
 

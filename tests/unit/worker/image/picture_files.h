@@ -49,7 +49,12 @@ File EncodeWebp(int height, int width, int channels, std::span<const uint8_t> pi
 /// An EXIF block from the byte-order mark on.
 std::vector<uint8_t> ExifBlock(int orientation, bool big_endian);
 
-/// Where `pattern` begins in `file`; fails the test when it is not there.
+/// Small pictures, one of each kind that the format has: the seeds of mutants.
+std::vector<File> JpegsOfEveryKind();
+std::vector<File> PngsOfEveryKind();
+std::vector<File> WebpsOfEveryKind();
+
+/// Where `pattern` begins in `file`, in which it has to be.
 size_t Find(const File& file, std::string_view pattern);
 File FileOf(std::string_view text);
 

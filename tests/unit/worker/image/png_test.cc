@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "tests/support/peak_memory.h"
 #include "tests/unit/worker/image/picture_files.h"
 #include "worker/image/image.h"
 
@@ -158,6 +159,8 @@ TEST(Png, IsRefusedFromItsHeaderWhenTooLarge) {
   EXPECT_EQ(CodeOf(DecodeImage(ClaimingSize(0x4E, 0x20), {})), ObjectErrorCode::kTooLarge);
   EXPECT_EQ(CodeOf(DecodeImage(EncodePng(NoisePicture(8, 9, 1)), {.max_pixels = 71})),
             ObjectErrorCode::kTooLarge);
+  const File bomb = ClaimingSize(0x4E, 0x20);
+  EXPECT_LT(testing::PeakGrowth([&] { EXPECT_FALSE(DecodeImage(bomb, {})); }), 1 << 20);
 }
 
 TEST(Png, IsTruncatedWhenItsBytesCannotHoldThePixelsThatItPromises) {

@@ -88,6 +88,15 @@ TEST(Webp, IsTruncatedWhereverItIsCut) {
   }
 }
 
+TEST(Webp, IsCorruptWhenNoChunkHoldsItsFrame) {
+  File file = EncodeWebp(20, 30, 3, SmoothPicture(20, 30, 3).pixels, 70);
+  ASSERT_TRUE(DecodeImage(file, {}));
+  file.erase(file.begin() + 12, file.begin() + 20);  // "VP8 " and its length
+  for (size_t i = 0; i < 4; ++i) file[4 + i] = static_cast<std::byte>((file.size() - 8) >> (8 * i));
+  const auto image = DecodeImage(file, {});
+  EXPECT_EQ(CodeOf(image), ObjectErrorCode::kCorruptImage);
+}
+
 TEST(Webp, IsRefusedFromItsHeaderWhenTooLarge) {
   const File file = EncodeWebp(30, 40, 3, NoisePicture(30, 40, 3).pixels, -1);
   EXPECT_EQ(CodeOf(DecodeImage(file, {.max_side = 39})), ObjectErrorCode::kTooLarge);
