@@ -3,7 +3,7 @@
 #
 #   ops/test.sh          unit tests under AddressSanitizer and UBSan, then everything in Release:
 #                        unit, conformance, golden and e2e, on a real broker and a real S3 server;
-#                        last the loaders under libFuzzer, for a minute each
+#                        last loaders and decoders under libFuzzer, for a minute each
 #   ops/test.sh --tsan   unit tests under ThreadSanitizer, nothing else
 #
 # For Debian 12 and Ubuntu 24.04; as root, or with sudo. A broker or an S3 server that cannot be had
