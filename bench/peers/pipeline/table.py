@@ -50,21 +50,26 @@ def row(line, trawl):
     )
 
 
-def bound_text(bounds, trawl):
+def bound_text(bounds, trawl, threads):
     if not bounds:
         return []
     own = [bound[trawl["name"]] for bound in bounds]
     middle = {name: statistics.median(b[name] for b in own) for name in own[0]}
     limit = middle["images_per_second"]
+    # The server works on the same cores, as a bucket elsewhere would not.
+    served = trawl["server_cpu_ms_per_image"]
+    left = 1 / (1 / limit + served / 1000 / threads)
     steady, whole = (
-        f"{100 * trawl[f'images_per_second_{rate}'] / limit:.1f} %" for rate in ("steady", "whole")
+        [f"{100 * trawl[f'images_per_second_{rate}'] / most:.1f} %" for most in (limit, left)]
+        for rate in ("steady", "whole")
     )
     return [
         "",
         f"{trawl['title']}: decoding alone {middle['decode_per_second']:.0f}/s, engine alone "
         f"{middle['infer_per_second']:.1f}/s, both on all cores: 1 / (1/decode + 1/infer) = "
-        f"{limit:.1f}/s. Of it {steady} are reached steady, {whole} whole, while the S3 server "
-        f"takes {trawl['server_cpu_ms_per_image']:.1f} ms of the same cores an image.",
+        f"{limit:.1f}/s. Of it {steady[0]} are reached steady, {whole[0]} whole. The S3 server "
+        f"takes {served:.1f} ms of the same cores an image; of what it leaves, {left:.1f}/s, "
+        f"{steady[1]} are reached steady, {whole[1]} whole.",
     ]
 
 
@@ -95,7 +100,7 @@ def markdown(facts, lines, bounds, absent):
     ]
     for line in trawl.values():
         text += ["", f"{line['title']}: {line['rows']} rows in {line['seconds']:.1f} s."]
-        text += bound_text(bounds, line)
+        text += bound_text(bounds, line, facts["threads"])
     for name, problem in absent.items():
         text += ["", f"Without {name}: {problem}."]
     return "\n".join(text) + "\n"
