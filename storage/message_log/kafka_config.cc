@@ -1,9 +1,14 @@
 #include "storage/message_log/kafka_config.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "storage/message_log/message_log.h"
 
@@ -49,9 +54,27 @@ Status Set(rd_kafka_conf_t* conf, const std::string& name, const std::string& va
   return Error(Code::kInvalidArgument, "setting kafka.{}: {}", name, reason);
 }
 
+// A connection with nobody at its other end is given up after about 25 s.
+constexpr int kProbeAfterS = 10, kProbeIntervalS = 5, kProbes = 3;
+
+/// A broker whose machine or network is gone says nothing, and for some answers librdkafka waits
+/// for minutes: a member that joins its group, for max.poll.interval.ms. So the kernel asks, and
+/// not only after two hours, which is its default.
+int OpenSocket(int domain, int type, int protocol, void* /*opaque*/) {
+  const int fd = socket(domain, type | SOCK_CLOEXEC, protocol);
+  if (fd < 0) return fd;
+  for (const auto& [option, value] :
+       {std::pair(TCP_KEEPIDLE, kProbeAfterS), std::pair(TCP_KEEPINTVL, kProbeIntervalS),
+        std::pair(TCP_KEEPCNT, kProbes)}) {
+    setsockopt(fd, IPPROTO_TCP, option, &value, sizeof(value));  // at worst, it is the default
+  }
+  return fd;
+}
+
 /// Ours first, then what the user passes through.
 Result<KafkaConf> Build(const Settings& settings, std::span<const Property> role) {
   KafkaConf conf(rd_kafka_conf_new());
+  rd_kafka_conf_set_socket_cb(conf.get(), OpenSocket);
   const Property common[] = {
       {"bootstrap.servers", settings.brokers},
       {"client.id", "trawl"},

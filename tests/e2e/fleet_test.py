@@ -1,6 +1,8 @@
 """The fleet on a real broker and a real S3 server: a thousand keys, kill -9 in the middle."""
 
 import json
+import os
+import pathlib
 import signal
 import unittest
 
@@ -134,6 +136,26 @@ class FleetTest(e2e.EndToEndTest):
         )
         self.assertEqual([row[:2] for row in failures], [("picture.jpg", "forbidden")])
         self.assertIn("allow-root", failures[0][2])
+
+    def test_a_broker_whose_machine_is_gone_is_missed_soon(self):
+        collector = self.start("collector", "--db", self.db)
+        e2e.wait_until(
+            lambda: self.probed_connections(collector), "connections that the kernel looks after"
+        )
+
+    def probed_connections(self, process):
+        """Its connections to the broker, if each that is idle is probed within ten seconds: the
+        kernel's timer 2, in hundredths of a second."""
+        lines = pathlib.Path(f"/proc/{process.pid}/net/tcp").read_text().splitlines()[1:]
+        rows = [line.split() for line in lines]
+        inodes = {os.readlink(path) for path in pathlib.Path(f"/proc/{process.pid}/fd").iterdir()}
+        broker = f"{self.broker.port:04X}"
+        timers = [
+            row[5].split(":")
+            for row in rows
+            if row[2].endswith(f":{broker}") and f"socket:[{row[9]}]" in inodes
+        ]
+        return timers and all(kind == "02" and int(left, 16) <= 1000 for kind, left in timers)
 
     def test_a_malformed_message_is_one_failure_and_the_partition_goes_on(self):
         self.start("collector", "--db", self.db)
