@@ -18,7 +18,7 @@ from slow_store import SlowStore
 
 PARTITIONS = 12
 # For what is finished of partitions that go, for giving up a transaction, and for the group.
-REVOCATION_S = 5 + 4 + 6
+REVOCATION_S = 5 + 4 + 11
 
 
 class RebalanceTest(ChaosCase):
