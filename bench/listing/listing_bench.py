@@ -87,12 +87,13 @@ def main():
     parser.add_argument("--page", type=int, default=50, help="keys a page")
     parser.add_argument("--latency-ms", type=float, default=25, help="in each direction")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--shapes", nargs="+", choices=list(shapes(1)), default=list(shapes(1)))
     arguments = parser.parse_args()
     e2e.TRAWL = arguments.trawl
     server, broker = s3_client.S3Server(), e2e.Broker()
     proxy = Proxy(server.port, arguments.latency_ms / 1000)
     try:
-        buckets = shapes(arguments.keys)
+        buckets = {k: v for k, v in shapes(arguments.keys).items() if k in arguments.shapes}
         for keys in buckets.values():
             server.put_all(keys, b"x")
         print("| keys | " + " | ".join(f"{c}" for c in SETTINGS) + " | requests a page with 8 |")
