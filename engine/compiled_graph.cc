@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <thread>
 #include <utility>
@@ -23,18 +24,36 @@ std::optional<int64_t> BatchOf(const Shape& declared, const Shape& given) {
   return std::nullopt;
 }
 
-/// A kernel for each node. Most of the time goes into packing weights, which the nodes of a few
-/// threads do at once. Errors: the first node's.
+/// The nodes' indices, those with the most weights first, so that none is left for the end, when
+/// one thread would pack it while the others wait.
+std::vector<size_t> ByWeight(const Graph& graph) {
+  std::vector<size_t> weights, order;
+  for (const Node& node : graph.nodes()) {
+    order.push_back(weights.size());
+    weights.push_back(0);
+    for (const ValueId id : node.inputs) {
+      if (id != kNoValue && graph.value(id).constant) {
+        weights.back() += graph.value(id).constant->byte_size();
+      }
+    }
+  }
+  std::ranges::stable_sort(order, std::greater{}, [&](size_t i) { return weights[i]; });
+  return order;
+}
+
+/// A kernel for each node. Most of the time goes into packing weights, which a few threads share.
+/// Errors: the first node's.
 Result<std::vector<BoundKernel>> BindKernels(const Graph& graph, const ContentsTable& contents,
                                              const simd::Microkernels* microkernels) {
   constexpr unsigned kMostThreads = 2;
   const size_t count = graph.nodes().size();
+  const std::vector<size_t> order = ByWeight(graph);
   std::vector<Result<BoundKernel>> results(count);
   ThreadTeam team(
       static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads)));
-  team.ForEach(static_cast<int64_t>(count), [&](int64_t i, int) {
-    const Node& node = graph.nodes()[static_cast<size_t>(i)];
-    results[static_cast<size_t>(i)] = BindKernel(NodeView(graph, node, contents), microkernels);
+  team.ForEach(static_cast<int64_t>(count), [&](int64_t task, int) {
+    const size_t i = order[static_cast<size_t>(task)];
+    results[i] = BindKernel(NodeView(graph, graph.nodes()[i], contents), microkernels);
   });
   std::vector<BoundKernel> bound;
   for (size_t i = 0; i < count; ++i) {

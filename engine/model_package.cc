@@ -25,11 +25,12 @@ struct FoundFiles {
 };
 
 Result<std::vector<std::string>> ReadLabels(const std::string& path) {
-  TRAWL_ASSIGN(const std::string text, ReadFile(path, kMaxLabelsBytes));
+  TRAWL_ASSIGN(const FileBytes bytes, ReadFile(path, kMaxLabelsBytes));
+  const std::string_view text = bytes;
   std::vector<std::string> labels;
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, end - begin);
+    std::string line(text.substr(begin, end - begin));
     if (!line.empty() && line.back() == '\r') line.pop_back();
     labels.push_back(std::move(line));
     begin = end + 1;
@@ -122,8 +123,8 @@ Result<FoundFiles> Locate(const fs::path& folder, const PackageFiles& named) {
 Status OpenYaml(const fs::path& yaml_path, ModelPackage& package) {
   const fs::path folder = yaml_path.parent_path();
   package.name = folder.filename().string();
-  TRAWL_ASSIGN(const std::string text, ReadFile(yaml_path.string(), kMaxYamlBytes));
-  TRAWL_ASSIGN(const ModelYaml yaml, ModelYaml::Parse(text));
+  TRAWL_ASSIGN(const FileBytes text, ReadFile(yaml_path.string(), kMaxYamlBytes));
+  TRAWL_ASSIGN(const ModelYaml yaml, ModelYaml::Parse(std::string(text)));
   TRAWL_ASSIGN(const PackageFiles named, yaml.Files());
   TRAWL_ASSIGN(const FoundFiles files, Locate(folder, named));
   TRAWL_TRY(ReadContents(files, package));
@@ -210,8 +211,8 @@ bool IsModelYaml(std::string_view path) {
 }
 
 Result<PackageFiles> ReadPackageFiles(const std::string& yaml_path) {
-  TRAWL_ASSIGN(const std::string text, ReadFile(yaml_path, kMaxYamlBytes));
-  TRAWL_ASSIGN(const ModelYaml yaml, ModelYaml::Parse(text));
+  TRAWL_ASSIGN(const FileBytes text, ReadFile(yaml_path, kMaxYamlBytes));
+  TRAWL_ASSIGN(const ModelYaml yaml, ModelYaml::Parse(std::string(text)));
   return yaml.Files();
 }
 

@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/mman.h>
 
 #include <cstdlib>
-#include <cstring>
+#include <memory>
 #include <utility>
 
 #include "engine/limits.h"
@@ -12,13 +13,19 @@
 namespace trawl::engine {
 namespace {
 
+/// Large blocks come zeroed from the system, which spares a pass over them, and ask for huge pages.
 std::shared_ptr<std::byte[]> AllocateZeroed(size_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  const size_t alignment = bytes < kHugePage ? kAlignment : kHugePage;
   // One aligned block at least, so that empty tensors have an address too.
-  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
-  auto* block = static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded));
+  const size_t rounded = (bytes + kAlignment) / kAlignment * kAlignment;
+  void* const block = std::calloc(1, rounded + alignment);
   CHECK(block != nullptr);
-  std::memset(block, 0, rounded);
-  return {block, [](std::byte* p) { std::free(p); }};
+  void* aligned = block;
+  size_t room = rounded + alignment;
+  CHECK(std::align(alignment, rounded, aligned, room) != nullptr);
+  if (alignment == kHugePage) madvise(aligned, rounded, MADV_HUGEPAGE);  // only a hint
+  return {static_cast<std::byte*>(aligned), [block](std::byte*) { std::free(block); }};
 }
 
 }  // namespace
@@ -103,6 +110,13 @@ std::string ToString(const Shape& shape) {
 
 Tensor::Tensor(DType dtype, Shape shape) : dtype_(dtype), shape_(std::move(shape)) {
   bytes_ = AllocateZeroed(byte_size());
+}
+
+Tensor Tensor::Unshared() && {
+  if (bytes_.use_count() == 1) return std::move(*this);
+  Tensor copy(dtype_, shape_);
+  std::copy_n(bytes_.get(), byte_size(), copy.bytes_.get());
+  return copy;
 }
 
 Tensor Tensor::Reshaped(Shape shape) const {

@@ -111,6 +111,8 @@ class Tensor {
   std::byte* mutable_bytes() { return bytes_.get(); }
   /// Gives this copy's share of the storage back; shape and type stay, bytes() is nullptr.
   void DropStorage() { bytes_.reset(); }
+  /// The same elements in storage that no other tensor shares: this one's, or else a copy.
+  Tensor Unshared() &&;
   /// The same elements under another shape of the same size.
   Tensor Reshaped(Shape shape) const;
 

@@ -33,13 +33,29 @@ void Resolve(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(library, name));
 }
 
+/// A variable of the environment that is unset again; one that is set already stays as it is.
+class DefaultVariable {
+ public:
+  DefaultVariable(const char* name, const char* value)
+      : name_(value != nullptr && std::getenv(name) == nullptr ? name : nullptr) {
+    if (name_ != nullptr) setenv(name_, value, 1);
+  }
+  DefaultVariable(const DefaultVariable&) = delete;
+  DefaultVariable& operator=(const DefaultVariable&) = delete;
+  ~DefaultVariable() {
+    if (name_ != nullptr) unsetenv(name_);
+  }
+
+ private:
+  const char* name_;
+};
+
 OpenBlas Open() {
   __builtin_cpu_init();
-  constexpr const char* kVariable = "OPENBLAS_CORETYPE";
-  const char* core = std::getenv(kVariable) == nullptr ? CoreType() : nullptr;
-  if (core != nullptr) setenv(kVariable, core, 1);
+  const DefaultVariable core("OPENBLAS_CORETYPE", CoreType());
+  // Its threads, which nobody needs, would spin for a while when they are started.
+  const DefaultVariable threads("OPENBLAS_NUM_THREADS", "1");
   void* library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-  if (core != nullptr) unsetenv(kVariable);
   OpenBlas blas;
   if (library == nullptr) return blas;
   Resolve(library, "cblas_sgemm", blas.sgemm);

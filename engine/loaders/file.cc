@@ -8,7 +8,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "config/check.h"
 
@@ -30,12 +33,41 @@ class Descriptor {
   int fd_;
 };
 
-struct OpenedFile {
-  Descriptor descriptor;
-  uint64_t size_bytes;
+class File final : public ByteSource {
+ public:
+  static Result<std::unique_ptr<const File>> Open(const std::string& path, uint64_t max_bytes);
+
+  uint64_t size_bytes() const override { return size_bytes_; }
+  Status ReadAt(uint64_t offset, std::span<std::byte> to) const override {
+    TRAWL_ASSIGN(const size_t filled, ReadSome(offset, to));
+    if (filled == to.size()) return OkStatus();
+    return Error(Code::kDataLoss, "reading {}: ends after {} of {} bytes", path_, offset + filled,
+                 size_bytes_);
+  }
+  /// Fills `to` as far as the file goes.
+  Result<size_t> ReadSome(uint64_t offset, std::span<std::byte> to) const {
+    size_t filled = 0;
+    while (filled < to.size()) {
+      const ssize_t got = ::pread(descriptor_.get(), to.data() + filled, to.size() - filled,
+                                  static_cast<off_t>(offset + filled));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) return Error(Code::kDataLoss, "reading {}: {}", path_, std::strerror(errno));
+      if (got == 0) break;
+      filled += static_cast<size_t>(got);
+    }
+    return filled;
+  }
+
+ private:
+  File(Descriptor descriptor, std::string path, uint64_t size_bytes)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)), size_bytes_(size_bytes) {}
+
+  Descriptor descriptor_;
+  std::string path_;
+  uint64_t size_bytes_;
 };
 
-Result<OpenedFile> OpenRegular(const std::string& path) {
+Result<std::unique_ptr<const File>> File::Open(const std::string& path, uint64_t max_bytes) {
   Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) {
     const Code code = errno == EACCES                       ? Code::kPermissionDenied
@@ -50,21 +82,12 @@ Result<OpenedFile> OpenRegular(const std::string& path) {
   if (!S_ISREG(info.st_mode)) {
     return Error(Code::kInvalidArgument, "reading {}: not a regular file", path);
   }
-  return OpenedFile{std::move(fd), static_cast<uint64_t>(info.st_size)};
-}
-
-/// Fills `buffer` as far as the file goes.
-Result<size_t> ReadSome(const OpenedFile& file, const std::string& path, char* buffer,
-                        size_t size) {
-  size_t filled = 0;
-  while (filled < size) {
-    const ssize_t got = ::read(file.descriptor.get(), buffer + filled, size - filled);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Error(Code::kDataLoss, "reading {}: {}", path, std::strerror(errno));
-    if (got == 0) break;
-    filled += static_cast<size_t>(got);
+  const auto size = static_cast<uint64_t>(info.st_size);
+  if (size > max_bytes) {
+    return Error(Code::kResourceExhausted, "reading {}: {} bytes, the limit is {}", path, size,
+                 max_bytes);
   }
-  return filled;
+  return std::unique_ptr<const File>(new File(std::move(fd), path, size));
 }
 
 /// A running SHA-256. OpenSSL's digests cannot fail once the context exists and SHA-256 is built
@@ -91,29 +114,35 @@ class Sha256 {
 
 }  // namespace
 
-Result<std::string> ReadFile(const std::string& path, uint64_t max_bytes) {
-  TRAWL_ASSIGN(const OpenedFile file, OpenRegular(path));
-  if (file.size_bytes > max_bytes) {
-    return Error(Code::kResourceExhausted, "reading {}: {} bytes, the limit is {}", path,
-                 file.size_bytes, max_bytes);
+Status MemorySource::ReadAt(uint64_t offset, std::span<std::byte> to) const {
+  if (offset > bytes_.size() || to.size() > bytes_.size() - offset) {
+    return Error(Code::kDataLoss, "{} bytes from {} on of {}", to.size(), offset, bytes_.size());
   }
-  std::string bytes(file.size_bytes, '\0');
-  TRAWL_ASSIGN(const size_t filled, ReadSome(file, path, bytes.data(), bytes.size()));
-  if (filled < bytes.size()) {
-    return Error(Code::kDataLoss, "reading {}: ends after {} of {} bytes", path, filled,
-                 bytes.size());
-  }
+  if (!to.empty()) std::memcpy(to.data(), bytes_.data() + offset, to.size());
+  return OkStatus();
+}
+
+Result<std::unique_ptr<const ByteSource>> OpenFile(const std::string& path, uint64_t max_bytes) {
+  return File::Open(path, max_bytes);
+}
+
+Result<FileBytes> ReadFile(const std::string& path, uint64_t max_bytes) {
+  TRAWL_ASSIGN(const auto file, File::Open(path, max_bytes));
+  FileBytes bytes(file->size_bytes());
+  TRAWL_TRY(file->ReadAt(0, bytes.writable()));
   return bytes;
 }
 
 Result<std::string> Sha256OfFile(const std::string& path) {
-  TRAWL_ASSIGN(const OpenedFile file, OpenRegular(path));
-  constexpr size_t kChunkBytes = 1 << 20;
-  const auto buffer = std::make_unique<char[]>(kChunkBytes);
+  TRAWL_ASSIGN(const auto file, File::Open(path, std::numeric_limits<uint64_t>::max()));
+  // Small enough to be hashed while it is in the second-level cache.
+  constexpr size_t kChunkBytes = 256 << 10;
+  std::vector<std::byte> buffer(kChunkBytes);
   Sha256 hash;
-  for (size_t filled = kChunkBytes; filled == kChunkBytes;) {
-    TRAWL_ASSIGN(filled, ReadSome(file, path, buffer.get(), kChunkBytes));
-    hash.Update(buffer.get(), filled);
+  uint64_t offset = 0;
+  for (size_t filled = kChunkBytes; filled == kChunkBytes; offset += filled) {
+    TRAWL_ASSIGN(filled, file->ReadSome(offset, buffer));
+    hash.Update(reinterpret_cast<const char*>(buffer.data()), filled);
   }
   return hash.Hex();
 }

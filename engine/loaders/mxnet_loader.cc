@@ -143,13 +143,13 @@ Result<Graph> ParseMxnet(std::string_view symbol_json, std::string_view params_b
 
 Result<Graph> LoadMxnet(const std::string& symbol_path, const std::string& params_path,
                         const MxnetOptions& options) {
-  TRAWL_ASSIGN(const std::string symbol, ReadFile(symbol_path, kMaxSymbolBytes));
-  TRAWL_ASSIGN(const std::string params, ReadFile(params_path, kMaxParamsBytes));
+  TRAWL_ASSIGN(const FileBytes symbol, ReadFile(symbol_path, kMaxSymbolBytes));
+  TRAWL_ASSIGN(const FileBytes params, ReadFile(params_path, kMaxParamsBytes));
   return ParseMxnet(symbol, params, options);
 }
 
 Result<GraphFacts> InspectMxnet(const std::string& symbol_path) {
-  TRAWL_ASSIGN(const std::string json, ReadFile(symbol_path, kMaxSymbolBytes));
+  TRAWL_ASSIGN(const FileBytes json, ReadFile(symbol_path, kMaxSymbolBytes));
   Result<Symbol> symbol = ParseMxnetSymbol(json);
   if (!symbol) return Annotate(symbol.error(), "reading {}", symbol_path);
   GraphFacts facts;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <optional>
 #include <set>
 #include <unordered_map>
 
@@ -22,19 +23,29 @@ namespace {
 /// Protobuf's own limit on one message.
 constexpr uint64_t kMaxOnnxBytes = INT_MAX;
 
-Result<onnx::ModelProto> ParseModel(std::string_view bytes) {
-  onnx::ModelProto model;
-  if (bytes.size() > kMaxOnnxBytes) {
-    return Error(Code::kResourceExhausted, "{} bytes, the limit is {}", bytes.size(),
+/// A model whose weights are still where they were.
+struct ParsedModel {
+  onnx::ModelProto proto;  // its initialisers have no raw_data
+  const ByteSource* source = nullptr;
+  std::vector<std::optional<ByteRange>> weights;  // by initialiser
+};
+
+Result<ParsedModel> ParseModel(const ByteSource& source) {
+  if (source.size_bytes() > kMaxOnnxBytes) {
+    return Error(Code::kResourceExhausted, "{} bytes, the limit is {}", source.size_bytes(),
                  kMaxOnnxBytes);
   }
-  TRAWL_TRY(CheckOnnxParts(bytes));
-  if (!model.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+  TRAWL_ASSIGN(OnnxSkeleton skeleton, ReadOnnxSkeleton(source));
+  TRAWL_TRY(CheckOnnxParts(skeleton.bytes));
+  ParsedModel model{.proto = {}, .source = &source, .weights = std::move(skeleton.weights)};
+  if (!model.proto.ParseFromString(skeleton.bytes)) {
     return Error(Code::kDataLoss, "not an ONNX file, or a damaged one");
   }
-  if (!model.has_graph() || model.graph().output_size() == 0) {
+  const onnx::GraphProto& graph = model.proto.graph();
+  if (!model.proto.has_graph() || graph.output_size() == 0) {
     return Error(Code::kDataLoss, "not an ONNX file: it has no graph, or one without outputs");
   }
+  CHECK(model.weights.size() == static_cast<size_t>(graph.initializer_size()));
   return model;
 }
 
@@ -122,11 +133,11 @@ Result<Tensor> ConstantValue(const Attributes& attributes) {
 
 class OnnxLoader {
  public:
-  OnnxLoader(const onnx::ModelProto& model, const OnnxOptions& options)
-      : proto_(model.graph()), model_(model), options_(options) {}
+  OnnxLoader(const ParsedModel& model, const OnnxOptions& options)
+      : proto_(model.proto.graph()), model_(model), options_(options) {}
 
   Result<Graph> Load() {
-    TRAWL_ASSIGN(opset_, StandardOpset(model_));
+    TRAWL_ASSIGN(opset_, StandardOpset(model_.proto));
     if (static_cast<size_t>(proto_.node_size()) > kMaxNodes) {
       return Error(Code::kResourceExhausted, "{} nodes, at most {} are read", proto_.node_size(),
                    kMaxNodes);
@@ -161,8 +172,10 @@ class OnnxLoader {
   }
 
   Status ReadInitializers() {
-    for (const auto& proto : proto_.initializer()) {
-      Result<Tensor> tensor = ToTensor(proto);
+    for (int i = 0; i < proto_.initializer_size(); ++i) {
+      const onnx::TensorProto& proto = proto_.initializer(i);
+      const std::optional<ByteRange>& raw = model_.weights[static_cast<size_t>(i)];
+      Result<Tensor> tensor = raw ? ToTensor(proto, *model_.source, *raw) : ToTensor(proto);
       if (!tensor) return Annotate(tensor.error(), "weight '{}'", proto.name());
       TRAWL_TRY(Define(proto.name(), graph_.AddConstant(proto.name(), std::move(*tensor))));
     }
@@ -347,7 +360,7 @@ class OnnxLoader {
   }
 
   const onnx::GraphProto& proto_;
-  const onnx::ModelProto& model_;
+  const ParsedModel& model_;
   const OnnxOptions& options_;
   int64_t opset_ = 0;
   Graph graph_;
@@ -380,25 +393,22 @@ bool IsProbability(const onnx::GraphProto& graph, std::string name) {
 }  // namespace
 
 Result<Graph> ParseOnnx(std::string_view bytes, const OnnxOptions& options) {
-  TRAWL_ASSIGN(const onnx::ModelProto model, ParseModel(bytes));
+  const MemorySource source(bytes);
+  TRAWL_ASSIGN(const ParsedModel model, ParseModel(source));
   return OnnxLoader(model, options).Load();
 }
 
 Result<Graph> LoadOnnx(const std::string& path, const OnnxOptions& options) {
-  // The bytes go before the tensors are made: a model is in memory twice at most.
-  const auto model = [&]() -> Result<onnx::ModelProto> {
-    TRAWL_ASSIGN(const std::string bytes, ReadFile(path, kMaxOnnxBytes));
-    return ParseModel(bytes);
-  }();
-  if (!model) return tl::unexpected<Status>(model.error());
-  return OnnxLoader(*model, options).Load();
+  TRAWL_ASSIGN(const auto file, OpenFile(path, kMaxOnnxBytes));
+  TRAWL_ASSIGN(const ParsedModel model, ParseModel(*file));
+  return OnnxLoader(model, options).Load();
 }
 
 Result<GraphFacts> InspectOnnx(const std::string& path) {
-  TRAWL_ASSIGN(const std::string bytes, ReadFile(path, kMaxOnnxBytes));
-  Result<onnx::ModelProto> model = ParseModel(bytes);
+  TRAWL_ASSIGN(const auto file, OpenFile(path, kMaxOnnxBytes));
+  const auto model = ParseModel(*file);
   if (!model) return Annotate(model.error(), "reading {}", path);
-  const onnx::GraphProto& graph = model->graph();
+  const onnx::GraphProto& graph = model->proto.graph();
   const std::set<std::string_view> initializers = InitializerNames(graph);
   GraphFacts facts;
   for (const auto& input : graph.input()) {

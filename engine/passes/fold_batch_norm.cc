@@ -67,22 +67,25 @@ bool IsFoldable(const Graph& graph, const Node& node) {
   return bias != nullptr && PerChannel(*bias, Shape{1, graph.value(node.outputs[0]).shape->at(1)});
 }
 
-/// Gives `node` weights and a bias that apply `affine` to its result.
-void Apply(Graph& graph, Node& node, const ChannelAffine& affine) {
+/// Gives `node` weights and a bias that apply `affine` to its result; `sole`: nobody else reads its
+/// weights, which are often most of a model and then change where they are.
+void Apply(Graph& graph, Node& node, const ChannelAffine& affine, bool sole) {
   const size_t channels = affine.scale.size();
-  const Tensor& old = *graph.value(node.inputs[1]).constant;
-  Tensor weights(DType::kF32, old.shape());
-  const auto from = old.data<float>();
-  const auto to = weights.mutable_data<float>();
+  Tensor weights = *graph.value(node.inputs[1]).constant;
+  if (sole) graph.value(node.inputs[1]).constant.reset();
+  weights = std::move(weights).Unshared();
+  const auto values = weights.mutable_data<float>();
   // The output channel is the outermost dimension of a Conv's weights and of a transposed Gemm's,
   // else the innermost.
   const bool outermost = node.op == "Conv" || node.attributes.Int("transB", 0) != 0;
-  const size_t outer = outermost ? 1 : from.size() / channels;
-  const size_t inner = from.size() / channels / outer;
+  const size_t outer = outermost ? 1 : values.size() / channels;
+  const size_t inner = values.size() / channels / outer;
   size_t i = 0;
   for (size_t o = 0; o < outer; ++o) {
     for (const double scale : affine.scale) {
-      for (const size_t end = i + inner; i < end; ++i) to[i] = static_cast<float>(from[i] * scale);
+      for (const size_t end = i + inner; i < end; ++i) {
+        values[i] = static_cast<float>(values[i] * scale);
+      }
     }
   }
   Tensor bias(DType::kF32, {static_cast<int64_t>(channels)});
@@ -100,6 +103,7 @@ void Apply(Graph& graph, Node& node, const ChannelAffine& affine) {
 
 Result<int> FoldBatchNorm(Graph& graph, const ContentsTable&) {
   const Uses uses(graph);
+  const size_t known = graph.value_count();  // to `uses`; this pass reads its own constants once
   std::vector<bool> dead(graph.nodes().size(), false);
   int changes = 0;
   for (size_t i = 0; i < graph.nodes().size(); ++i) {
@@ -111,7 +115,9 @@ Result<int> FoldBatchNorm(Graph& graph, const ContentsTable&) {
       // Broadcasting against a larger constant would change the shape.
       const ValueId result = graph.nodes()[*reader].outputs[0];
       if (!affine || graph.value(result).shape != graph.value(node.outputs[0]).shape) break;
-      Apply(graph, node, *affine);
+      const bool sole =
+          static_cast<size_t>(node.inputs[1]) >= known || uses.OnlyReader(node.inputs[1]);
+      Apply(graph, node, *affine, sole);
       node.outputs[0] = result;
       dead[*reader] = true;
       ++changes;

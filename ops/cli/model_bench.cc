@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -61,9 +62,9 @@ std::string JsonLine(const Model& model, const SpeedSetup& setup, const ModelSpe
   return Dump(json);
 }
 
-void PrintHeader(const Model& model, const ModelBenchArguments& arguments) {
-  fmt::print("{} on {}: {}\n", EscapeForTerminal(model.package().name),
-             ToString(model.graph().isa()),
+void PrintHeader(const Model& model, const ModelBenchArguments& arguments, double load_seconds) {
+  fmt::print("{} on {}, loaded in {:.3f} s: {}\n", EscapeForTerminal(model.package().name),
+             ToString(model.graph().isa()), load_seconds,
              arguments.latency ? "one session, its runs shared by all threads"
                                : "one session a thread, each with its own batch");
   fmt::print("{:>5}  {:>7}  {:>8}  {:>17}  {:>8}  {:>7}  {:>6}\n", "BATCH", "THREADS", "IMAGES/S",
@@ -115,11 +116,13 @@ std::vector<int> OneAndAllCores() {
 }  // namespace
 
 int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals) {
+  const auto start = std::chrono::steady_clock::now();
   const auto package = engine::OpenModelPackage(arguments.model);
   if (!package) return Fail(package.error());
   const auto model = Model::Load(*package);
   if (!model) return Fail(model.error());
-  if (!arguments.json) PrintHeader(**model, arguments);
+  const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
+  if (!arguments.json) PrintHeader(**model, arguments, load.count());
   const auto all_threads = arguments.threads.empty() ? OneAndAllCores() : arguments.threads;
   for (const int threads : all_threads) {
     for (const int64_t batch : arguments.batches) {

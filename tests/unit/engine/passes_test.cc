@@ -96,6 +96,16 @@ TEST(FoldBatchNorm, LeavesAConvolutionThatOthersReadAlone) {
   ExpectSameOutput(graph, RandomTensor({1, 3, 5, 5}, 3));
 }
 
+TEST(FoldBatchNorm, LeavesWeightsThatOthersReadAsTheyAre) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 3, 5, 5}), w = b.Weight({5, 3, 1, 1});
+  const ValueId normalised = BatchNorm(b, b.Node("Conv", {x, w}), 5);
+  const Graph graph = b.Build(b.Node("Add", {normalised, b.Node("Conv", {x, w})}));
+  const Tensor before = *graph.value(w).constant;
+  ExpectSameOutput(graph, RandomTensor({1, 3, 5, 5}, 3));
+  EXPECT_TRUE(std::ranges::equal(before.data<float>(), graph.value(w).constant->data<float>()));
+}
+
 TEST(FoldBatchNorm, MovesIntoAGemm) {
   for (const int64_t trans_b : {0, 1}) {
     GraphBuilder b;
