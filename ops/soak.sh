@@ -67,7 +67,7 @@ command_of() {
       ;;
     stops)
       what="SIGSTOP past the time-outs"
-      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_FAULTS=10 python3 "$rebalance"
+      command=(env $nodes TRAWL_CHAOS_KEYS=200000 TRAWL_CHAOS_FAULTS=10 python3 "$rebalance"
         RebalanceTest.test_a_worker_that_stops_past_its_time_outs)
       ;;
     rebalance)
@@ -121,7 +121,7 @@ write_report() {
     echo "# Soak"
     echo
     echo "\`ops/soak.sh\`, $(date -u +%Y-%m-%d), $(nproc) cores,$(sed -n \
-      's/^model name[^:]*://p' /proc/cpuinfo | head -n 1); each piece at the commit in its line."
+      's/^model name[^:]*://p' /proc/cpuinfo | head -n 1); the commit is that of the executables."
     echo
     echo "| what | figure | took | commit | command |"
     echo "|---|---|---|---|---|"
