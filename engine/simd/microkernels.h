@@ -5,6 +5,7 @@
 
 #include "engine/simd/block.h"
 #include "engine/simd/conv.h"
+#include "engine/simd/conv_grouped.h"
 #include "engine/simd/conv_narrow.h"
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
@@ -20,6 +21,7 @@ struct Microkernels {
   ConvMicrokernels conv;
   ElementwiseMicrokernels elementwise;
   GemmMicrokernels gemm;
+  GroupedConvMicrokernels grouped_conv;
   NarrowConvMicrokernels narrow_conv;
   WindowMicrokernels window;
   WinogradMicrokernels winograd;

@@ -2,6 +2,7 @@
 // The microkernels' tables, one set per instruction set; engine/simd/microkernels.cc chooses.
 
 #include "engine/simd/conv.h"
+#include "engine/simd/conv_grouped.h"
 #include "engine/simd/conv_narrow.h"
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
@@ -13,6 +14,7 @@
 #define TRAWL_DECLARE_TABLES(isa)        \
   namespace isa {                        \
   extern const ConvMicrokernels kConv; \
+  extern const GroupedConvMicrokernels kGroupedConv; \
   extern const NarrowConvMicrokernels kNarrowConv; \
   extern const ElementwiseMicrokernels kElementwise; \
   extern const GemmMicrokernels kGemm;   \

@@ -96,11 +96,29 @@ INSTANTIATE_TEST_SUITE_P(
 
 INSTANTIATE_TEST_SUITE_P(Groups, DirectConv,
                          ::testing::Values(ConvCase{64, 96, 7, 7, 3, 3, 1, 1, 1, 1, 2},
-                                           ConvCase{64, 64, 7, 7, 3, 3, 2, 1, 1, 1, 16},
                                            ConvCase{96, 96, 5, 5, 3, 3, 1, 1, 1, 1, 4},
                                            ConvCase{6, 9, 17, 17, 3, 3, 1, 1, 1, 1, 3},
                                            ConvCase{34, 68, 7, 7, 1, 1, 1, 1, 0, 0, 17},
                                            ConvCase{60, 40, 7, 7, 1, 1, 1, 1, 0, 0, 5}));
+
+class GroupedConv : public ::testing::TestWithParam<ConvCase> {};
+
+TEST_P(GroupedConv, AgreesWithTheReference) { ExpectConvolves(GetParam(), "f32_conv_grouped"); }
+
+// Groups of 2, 4 and 8 channels.
+INSTANTIATE_TEST_SUITE_P(Widths, GroupedConv,
+                         ::testing::Values(ConvCase{6, 6, 5, 5, 3, 3, 1, 1, 1, 1, 3},
+                                           ConvCase{34, 34, 17, 17, 1, 1, 1, 1, 0, 0, 17},
+                                           ConvCase{32, 32, 5, 31, 3, 3, 3, 2, 1, 0, 16},
+                                           ConvCase{64, 64, 7, 7, 3, 3, 2, 1, 1, 1, 16},
+                                           ConvCase{32, 32, 17, 31, 3, 3, 1, 1, 1, 1, 8},
+                                           ConvCase{20, 20, 5, 3, 5, 3, 1, 2, 3, 2, 5},
+                                           ConvCase{12, 12, 17, 3, 2, 4, 2, 1, 1, 0, 3, 5},
+                                           ConvCase{128, 128, 14, 14, 3, 3, 1, 1, 1, 1, 32, 3},
+                                           ConvCase{24, 24, 31, 17, 3, 3, 2, 1, 1, 1, 3},
+                                           ConvCase{40, 40, 1, 1, 3, 3, 1, 1, 1, 1, 5},
+                                           ConvCase{48, 48, 31, 31, 3, 3, 3, 2, 1, 0, 6},
+                                           ConvCase{16, 16, 7, 1, 7, 1, 1, 1, 3, 3, 2, 1}));
 
 class StackedConv : public ::testing::TestWithParam<ConvCase> {};
 
