@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 
+import environments
+
 HERE = pathlib.Path(__file__).resolve().parent
 # A window in which other processes took more of the machine than this is measured again, up to
 # so many times.
@@ -138,7 +140,10 @@ def start(row, entrants, pythons, options):
                 runner = Trawl(options.trawl, row, options.threads, options.environment)
             else:
                 python = pythons[contestant.runtime]
-                runner = Peer(python, row, contestant, options.threads, options.environment)
+                environment = dict(options.environment)
+                if contestant.runtime in environments.SWITCHLESS:
+                    environment.update(options.switchless)
+                runner = Peer(python, row, contestant, options.threads, environment)
             runners.append((contestant, runner))
         except RuntimeError as error:
             problems.append((contestant, str(error)))

@@ -24,6 +24,20 @@ PIPELINES = {
 VERSIONS = {"mxnet": ("3.9", "3.8", "3.7"), "spark": ("3.9",)}
 
 
+# Runtimes without a switch for the instruction set, which are told that there is no AVX-512.
+SWITCHLESS = ("onnxruntime", "mxnet", "torch")
+
+
+def held_to_avx2(folder):
+    """What holds a process of SWITCHLESS to AVX2: variables of its environment."""
+    library = folder / "hold_to_avx2.so"
+    source = pathlib.Path(__file__).resolve().parent / "hold_to_avx2.c"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(source)]
+    subprocess.run(command, check=True)
+    return {"LD_PRELOAD": str(library.resolve())}
+
+
 def runs(python):
     return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
 

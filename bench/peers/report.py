@@ -82,7 +82,7 @@ def markdown(facts, rows, absent):
     shown = [column for column in COLUMNS if best(lines, *column[1:])]
     versions = {line["runtime"]: line["version"] for line in lines}
     precision = facts["precision"]
-    held = f" held to {facts['isa_forced']} where they can be" if facts["isa_forced"] else ""
+    held = f" held to {facts['isa_forced']}" if facts["isa_forced"] else ""
     text = [
         "# Trawl and its peers",
         "",

@@ -58,6 +58,9 @@ def parsed():
     options.trawl = options.trawl.resolve()
     options.precision = "int8" if options.int8 else "fp32"
     options.environment = {**os.environ, **HOLD_ISA.get(options.isa, {})}
+    options.switchless = {}
+    if options.isa == "avx2":
+        options.switchless = environments.held_to_avx2(options.environments)
     return options
 
 
