@@ -31,7 +31,7 @@
 //    set axis = 1 when the file has none).
 //  * Unary: Abs Ceil Erf Exp Floor HardSwish Log Neg Reciprocal Relu Round Sigmoid Sign Softplus
 //    Softsign Sqrt Tanh; with alpha (beta, gamma) as ONNX has them: Celu Elu HardSigmoid LeakyRelu
-//    Selu ThresholdedRelu. PRelu(x, slope).
+//    Selu Swish ThresholdedRelu. PRelu(x, slope).
 //  * Binary with broadcasting: Add Sub Mul Div Pow; of one or more inputs: Sum Mean Max Min. For
 //    shape arithmetic: Equal, Where(condition, x, y).
 //  * QuantizeLinear(x, scale, zero_point?), DequantizeLinear(x, scale, zero_point?) with axis = 1.

@@ -36,6 +36,29 @@ inline Dims BroadcastStrides(std::span<const int64_t> shape, std::span<const int
   return strides;
 }
 
+/// Dimensions with neighbours merged where every tensor steps through them alike; none of 1.
+template <size_t Count>
+struct MergedDims {
+  size_t rank = 0;
+  Dims shape{};
+  std::array<Dims, Count> strides{};
+};
+
+template <size_t Count>
+MergedDims<Count> Merge(std::span<const int64_t> shape, const std::array<Dims, Count>& strides) {
+  MergedDims<Count> merged;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (shape[i] == 1) continue;
+    bool joins = merged.rank > 0;
+    for (size_t k = 0; k < Count && joins; ++k)
+      joins = merged.strides[k][merged.rank - 1] == strides[k][i] * shape[i];
+    const size_t at = joins ? merged.rank - 1 : merged.rank++;
+    merged.shape[at] = joins ? merged.shape[at] * shape[i] : shape[i];
+    for (size_t k = 0; k < Count; ++k) merged.strides[k][at] = strides[k][i];
+  }
+  return merged;
+}
+
 /// Calls `body(offsets)` for each element of `shape` in row-major order, where offsets[k] = Σ
 /// index[i]·strides[k][i].
 template <size_t Count, class Body>

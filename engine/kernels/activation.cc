@@ -22,6 +22,7 @@ constexpr std::array kNames{
     Name{ActivationKind::kTanh, "Tanh"},
     Name{ActivationKind::kHardSigmoid, "HardSigmoid"},
     Name{ActivationKind::kHardSwish, "HardSwish"},
+    Name{ActivationKind::kSwish, "Swish"},
 };
 
 /// A bound of Clip: `fallback` when absent, nullopt when it is computed.
@@ -31,6 +32,11 @@ std::optional<float> Bound(const Graph& graph, const Node& node, size_t i, float
   if (!value.constant || value.dtype != DType::kF32 || value.constant->size() != 1)
     return std::nullopt;
   return value.constant->data<float>()[0];
+}
+
+float DefaultAlpha(ActivationKind kind) {
+  if (kind == ActivationKind::kLeakyRelu) return 0.01f;
+  return kind == ActivationKind::kSwish ? 1.0f : 0.2f;
 }
 
 template <class Function>
@@ -53,7 +59,7 @@ std::optional<Activation> AsActivation(const Graph& graph, const Node& node) {
     activation.beta = *high;
     return activation;
   }
-  const float default_alpha = name->kind == ActivationKind::kLeakyRelu ? 0.01f : 0.2f;
+  const float default_alpha = DefaultAlpha(name->kind);
   activation.alpha = node.attributes.Float("alpha", default_alpha).value_or(default_alpha);
   activation.beta = node.attributes.Float("beta", 0.5f).value_or(0.5f);
   return activation;
@@ -97,6 +103,8 @@ float Activate(const Activation& activation, float x) {
       return std::clamp(activation.alpha * x + activation.beta, 0.0f, 1.0f);
     case ActivationKind::kHardSwish:
       return x * std::clamp(x / 6 + 0.5f, 0.0f, 1.0f);
+    case ActivationKind::kSwish:
+      return x / (1 + std::exp(-activation.alpha * x));
   }
   return x;
 }

@@ -8,30 +8,6 @@
 namespace trawl::engine {
 namespace {
 
-/// The output's dimensions with neighbours merged where both operands step through them alike.
-struct MergedDims {
-  size_t rank = 0;
-  Dims shape{}, a{}, b{};  // strides in elements; 0 where an operand is repeated
-};
-
-MergedDims Merge(const KernelCall& call) {
-  const auto shape = call.outputs[0].shape;
-  const Dims a = BroadcastStrides(call.inputs[0].shape, shape);
-  const Dims b = BroadcastStrides(call.inputs[1].shape, shape);
-  MergedDims merged;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] == 1) continue;
-    const size_t last = merged.rank - 1;
-    const bool joins =
-        merged.rank > 0 && merged.a[last] == a[i] * shape[i] && merged.b[last] == b[i] * shape[i];
-    const size_t at = joins ? last : merged.rank++;
-    merged.shape[at] = joins ? merged.shape[at] * shape[i] : shape[i];
-    merged.a[at] = a[i];
-    merged.b[at] = b[i];
-  }
-  return merged;
-}
-
 template <class Function>
 void Loop(const float* a, int64_t a_step, const float* b, int64_t b_step, float* y, int64_t count,
           Function function) {
@@ -55,14 +31,17 @@ KernelResult Binary(const NodeView& node, Function function) {
         const float* b = call.inputs[1].data<float>().data();
         float* y = call.outputs[0].data<float>().data();
         if (call.outputs[0].size() == 0) return OkStatus();
-        const MergedDims dims = Merge(call);
+        const auto shape = call.outputs[0].shape;
+        const auto dims = Merge<2>(shape, {BroadcastStrides(call.inputs[0].shape, shape),
+                                           BroadcastStrides(call.inputs[1].shape, shape)});
         if (dims.rank == 0) {
           *y = function(*a, *b);
           return OkStatus();
         }
         const size_t inner = dims.rank - 1;
-        ForEachIndex<2>({dims.shape.data(), inner}, {dims.a, dims.b}, [&](const auto& at) {
-          Loop(a + at[0], dims.a[inner], b + at[1], dims.b[inner], y, dims.shape[inner], function);
+        ForEachIndex<2>({dims.shape.data(), inner}, dims.strides, [&](const auto& at) {
+          Loop(a + at[0], dims.strides[0][inner], b + at[1], dims.strides[1][inner], y,
+               dims.shape[inner], function);
           y += dims.shape[inner];
         });
         return OkStatus();

@@ -67,8 +67,6 @@ class PackedGemm final : public Kernel {
   }
 
  private:
-  /// Of the result at a batch: the first dimension may be a multiple of it, or fixed.
-
   /// [panels][depth][width], times alpha, zero beyond the last column. Some rows of the panel at a
   /// time, so that a cache line of transposed weights is used up when it is there.
   void PackWeights(std::span<const float> weights) {

@@ -29,6 +29,7 @@ const Registry& Kernels() {
                              PackedGemmKernels(),
                              PoolKernels(),
                              ElementwiseKernels(),
+                             MovementKernels(),
                              SoftmaxKernels(),
                              ReorderKernels(),
                              DirectConvKernels(),

@@ -25,6 +25,7 @@ std::span<const KernelDef> MatMulKernels();
 std::span<const KernelDef> PackedGemmKernels();
 std::span<const KernelDef> PoolKernels();
 std::span<const KernelDef> ElementwiseKernels();
+std::span<const KernelDef> MovementKernels();
 std::span<const KernelDef> SoftmaxKernels();
 
 // Fast ones on blocked values.

@@ -241,6 +241,7 @@ constexpr OpDef kOps[] = {
     Parametric("HardSigmoid", "alpha beta"),
     Parametric("LeakyRelu", "alpha"),
     Parametric("Selu", "alpha gamma"),
+    Parametric("Swish", "alpha"),
     Parametric("ThresholdedRelu", "alpha"),
     Binary("PRelu", InferPRelu),
     {.name = "Clip", .min_inputs = 1, .max_inputs = 3, .infer = InferClip},

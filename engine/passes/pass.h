@@ -43,6 +43,9 @@ Result<int> FuseQuantization(Graph& graph, const ContentsTable& contents);
 Result<int> FoldConstants(Graph& graph, const ContentsTable& contents);
 /// Removes nodes that change nothing: Identity, Dropout, Reshape to the same shape …
 Result<int> EliminateIdentities(Graph& graph, const ContentsTable& contents);
+/// x · Sigmoid(x) becomes Swish, the mean of planes GlobalAveragePool: what they were before they
+/// were exported.
+Result<int> ComposeOperators(Graph& graph, const ContentsTable& contents);
 /// BatchNormalization and per-channel Mul, Div, Add and Sub behind a Conv or Gemm move into its
 /// weights and bias.
 Result<int> FoldBatchNorm(Graph& graph, const ContentsTable& contents);

@@ -24,6 +24,7 @@ constexpr Pass kPasses[] = {
     {"fuse_quantization", false, FuseQuantization},
     {"fold_constants", false, FoldConstants},
     {"eliminate_identities", false, EliminateIdentities},
+    {"compose_operators", false, ComposeOperators},
     {"fold_batch_norm", false, FoldBatchNorm},
     {"fuse_epilogues", false, FuseEpilogues},
     {"block_channels", false, BlockChannels, /*for_fast_kernels=*/true},

@@ -12,12 +12,14 @@ enum class ActivationKind {
   kSigmoid,
   kTanh,
   kHardSigmoid,
-  kHardSwish
+  kHardSwish,
+  kSwish
 };
 
 struct Activation {
   ActivationKind kind = ActivationKind::kNone;
-  float alpha = 0;  // kClip: the least value; kLeakyRelu: the slope; kHardSigmoid: the slope
+  float alpha = 0;  // kClip: the least value; kLeakyRelu: the slope; kHardSigmoid: the slope;
+                    // kSwish: y = x · sigmoid(alpha · x)
   float beta = 0;   // kClip: the greatest value; kHardSigmoid: the offset
 };
 

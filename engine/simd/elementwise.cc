@@ -45,6 +45,8 @@ void ActivateBlocks(const Activation& activation, const float* x, float* y, ptrd
       return ActivateAll<ActivationKind::kHardSigmoid>(activation, x, y, pixels);
     case ActivationKind::kHardSwish:
       return ActivateAll<ActivationKind::kHardSwish>(activation, x, y, pixels);
+    case ActivationKind::kSwish:
+      return ActivateAll<ActivationKind::kSwish>(activation, x, y, pixels);
   }
 }
 

@@ -87,6 +87,8 @@ template <ActivationKind Kind>
       const Vector y = x * (1.0f / 6.0f) + 0.5f;
       return x * Min(Max(y, zero), one);
     }
+    case ActivationKind::kSwish:
+      return x * Sigmoid(alpha * x);
   }
 }
 

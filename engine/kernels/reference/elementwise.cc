@@ -384,6 +384,7 @@ constexpr KernelDef kKernels[] = {
     Reference("Elu", MakeElu),
     Reference("HardSigmoid", MakeActivation),
     Reference("LeakyRelu", MakeActivation),
+    Reference("Swish", MakeActivation),
     Reference("Selu", MakeSelu),
     Reference("ThresholdedRelu", MakeThresholdedRelu),
     Reference("PRelu", MakePRelu),

@@ -3,9 +3,9 @@
 #include <array>
 #include <cstring>
 
+#include "engine/kernels/strided_read.h"
 #include "engine/kernels/tables.h"
 #include "engine/ops/operands.h"
-#include "engine/strided.h"
 
 namespace trawl::engine {
 namespace {
@@ -65,56 +65,29 @@ KernelResult MakeSplit(const NodeView& node) {
   });
 }
 
-/// Fills y in row-major order from x + offset, reading with `strides` (in elements, any sign).
+/// One element after the other.
 template <class Element>
-void Gather(const TensorView& y, const ConstTensorView& x, int64_t offset, const Dims& strides) {
-  const auto* from = reinterpret_cast<const Element*>(x.bytes) + offset;
-  auto* to = reinterpret_cast<Element*>(y.bytes);
-  ForEachIndex<1>(y.shape, {strides}, [&](const auto& at) { *to++ = from[at[0]]; });
+void CopyElements(const KernelCall& call, const StridedRead& read) {
+  const auto* from = reinterpret_cast<const Element*>(call.inputs[0].bytes) + read.offset;
+  auto* to = reinterpret_cast<Element*>(call.outputs[0].bytes);
+  ForEachIndex<1>(call.outputs[0].shape, {read.strides},
+                  [&](const auto& at) { *to++ = from[at[0]]; });
 }
 
-void GatherBytes(const TensorView& y, const ConstTensorView& x, int64_t offset,
-                 const Dims& strides) {
-  switch (ByteSize(x.dtype)) {
-    case 1:
-      return Gather<uint8_t>(y, x, offset, strides);
-    case 4:
-      return Gather<uint32_t>(y, x, offset, strides);
-    default:
-      return Gather<uint64_t>(y, x, offset, strides);
-  }
-}
-
-KernelResult MakeTranspose(const NodeView& node) {
-  TRAWL_ASSIGN(const auto perm, Permutation(node));
-  return MakeKernel([perm](const KernelCall& call) {
-    const Dims own = RowMajorStrides(call.inputs[0].shape);
-    Dims strides{};
-    for (size_t i = 0; i < perm.size(); ++i) strides[i] = own[perm[i]];
-    GatherBytes(call.outputs[0], call.inputs[0], 0, strides);
-    return OkStatus();
-  });
-}
-
-KernelResult MakeSlice(const NodeView& node) {
-  TRAWL_ASSIGN(const auto ranges, SliceRanges(node));
-  return MakeKernel([ranges](const KernelCall& call) {
-    const Dims own = RowMajorStrides(call.inputs[0].shape);
-    Dims strides{};
-    int64_t offset = 0;
-    for (size_t i = 0; i < ranges.size(); ++i) {
-      strides[i] = own[i] * ranges[i].step;
-      offset += own[i] * ranges[i].start;
+KernelResult MakeStrided(const NodeView& node) {
+  TRAWL_ASSIGN(const StridedReader reader, ReaderOf(node));
+  return MakeKernel([reader](const KernelCall& call) {
+    if (call.outputs[0].size() == 0) return OkStatus();
+    switch (ByteSize(call.inputs[0].dtype)) {
+      case 1:
+        CopyElements<uint8_t>(call, reader(call));
+        break;
+      case 4:
+        CopyElements<uint32_t>(call, reader(call));
+        break;
+      default:
+        CopyElements<uint64_t>(call, reader(call));
     }
-    if (call.outputs[0].size() > 0) GatherBytes(call.outputs[0], call.inputs[0], offset, strides);
-    return OkStatus();
-  });
-}
-
-KernelResult MakeExpand(const NodeView&) {
-  return MakeKernel([](const KernelCall& call) {
-    GatherBytes(call.outputs[0], call.inputs[0], 0,
-                BroadcastStrides(call.inputs[0].shape, call.outputs[0].shape));
     return OkStatus();
   });
 }
@@ -201,9 +174,9 @@ KernelResult MakeConstantOfShape(const NodeView& node) {
 constexpr KernelDef kKernels[] = {
     {.name = "reference", .op = "Concat", .make = MakeConcat},
     {.name = "reference", .op = "Split", .make = MakeSplit},
-    {.name = "reference", .op = "Transpose", .make = MakeTranspose},
-    {.name = "reference", .op = "Slice", .make = MakeSlice},
-    {.name = "reference", .op = "Expand", .make = MakeExpand},
+    {.name = "reference", .op = "Transpose", .make = MakeStrided},
+    {.name = "reference", .op = "Slice", .make = MakeStrided},
+    {.name = "reference", .op = "Expand", .make = MakeStrided},
     {.name = "reference", .op = "Gather", .make = MakeGather},
     {.name = "reference", .op = "Pad", .make = MakePad},
     {.name = "reference", .op = "ConstantOfShape", .make = MakeConstantOfShape},

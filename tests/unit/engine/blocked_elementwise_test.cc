@@ -44,7 +44,7 @@ TEST_P(BlockedElementwise, ActivationsAgreeWithTheReference) {
       {"Relu", "f32_relu_blocked"},       {"LeakyRelu", "f32_leakyrelu_blocked"},
       {"Sigmoid", "f32_sigmoid_blocked"}, {"HardSigmoid", "f32_hardsigmoid_blocked"},
       {"Tanh", "f32_tanh_blocked"},       {"HardSwish", "f32_hardswish_blocked"},
-      {"Exp", "f32_exp_blocked"}};
+      {"Swish", "f32_swish_blocked"},     {"Exp", "f32_exp_blocked"}};
   for (const auto& [op, kernel] : cases) {
     SCOPED_TRACE(op);
     GraphBuilder b;

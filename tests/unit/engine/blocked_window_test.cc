@@ -56,7 +56,7 @@ TEST_P(BlockedWindows, DepthwiseConvolutionsAgreeWithTheReference) {
 TEST_P(BlockedWindows, ResidualsAndActivationsAreAppliedInOneGo) {
   const WindowCase& c = GetParam();
   for (const char* op :
-       {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Clip"}) {
+       {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Clip"}) {
     SCOPED_TRACE(op);
     GraphBuilder b;
     const ValueId x = b.Input({kBatch, c.channels, c.height, c.width});

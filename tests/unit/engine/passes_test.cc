@@ -157,7 +157,8 @@ TEST(FuseEpilogues, AResidualThatIsTheConvolutionsInputStaysIntact) {
 }
 
 TEST(FuseEpilogues, EveryActivationComputesTheSameFused) {
-  for (const char* op : {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish"}) {
+  for (const char* op :
+       {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish"}) {
     SCOPED_TRACE(op);
     GraphBuilder b;
     const Graph graph = b.Build(b.Node(op, {Conv3x3(b, b.Input({kBatch, 3, 5, 5}), 3, 4)}));
@@ -170,6 +171,63 @@ TEST(FuseEpilogues, EveryActivationComputesTheSameFused) {
       b.Build(b.Node("Clip", {y, b.Constant(Floats({}, {0})), b.Constant(Floats({}, {0.5f}))}));
   EXPECT_EQ(Ops(graph), Strings{"FusedConv"});
   ExpectSameOutput(graph, RandomTensor({2, 3, 5, 5}, 8));
+}
+
+TEST(ComposeOperators, AProductWithItsOwnGateIsOneActivation) {
+  const Attributes gate = Attrs({{"alpha", 1.0f / 6}, {"beta", 0.5f}});
+  for (const bool gate_first : {false, true}) {
+    for (const auto& [op, composed] :
+         {std::pair("Sigmoid", "Swish"), {"HardSigmoid", "HardSwish"}}) {
+      GraphBuilder b;
+      const ValueId x = b.Input({kBatch, 3, 5, 5});
+      const ValueId y = b.Node(op, {x}, op == std::string("Sigmoid") ? Attributes() : gate);
+      const Graph graph =
+          b.Build(b.Node("Mul", gate_first ? std::vector{y, x} : std::vector{x, y}));
+      EXPECT_EQ(Ops(graph), Strings{composed});
+      ExpectSameOutput(graph, RandomTensor({2, 3, 5, 5}, 8));
+    }
+  }
+}
+
+TEST(ComposeOperators, AConvolutionTakesTheActivationIn) {
+  GraphBuilder b;
+  const ValueId y = Conv3x3(b, b.Input({kBatch, 3, 5, 5}), 3, 4);
+  const Graph graph = b.Build(b.Node("Mul", {y, b.Node("Sigmoid", {y})}));
+  EXPECT_EQ(Ops(graph), Strings{"FusedConv"});
+  ExpectSameOutput(graph, RandomTensor({2, 3, 5, 5}, 8));
+}
+
+TEST(ComposeOperators, LeavesOtherGatesAlone) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 4});
+  const ValueId other = b.Node("Mul", {x, b.Node("Sigmoid", {b.Node("Abs", {x})})});
+  const ValueId slope = b.Node("Mul", {x, b.Node("HardSigmoid", {x})});  // 0.2 x + 0.5
+  const ValueId gate = b.Node("Sigmoid", {x});
+  const ValueId twice = b.Node("Sub", {b.Node("Mul", {x, gate}), gate});
+  const Graph graph = b.Build(b.Node("Sum", {other, slope, twice}));
+  const Strings ops = Ops(graph);
+  EXPECT_EQ(std::count(ops.begin(), ops.end(), "Mul"), 3);
+  ExpectSameOutput(graph, RandomTensor({2, 4}, 8));
+}
+
+TEST(ComposeOperators, TheMeanOfPlanesIsAGlobalPool) {
+  for (const int64_t keep : {0, 1}) {
+    GraphBuilder b;
+    const ValueId x = b.Input({kBatch, 3, 5, 4});
+    const Graph graph =
+        b.Build(b.Node("ReduceMean", {x, b.Constant(Ints({-1, 2}))}, Attrs({{"keepdims", keep}})));
+    EXPECT_EQ(Ops(graph).front(), "GlobalAveragePool");
+    ExpectSameOutput(graph, RandomTensor({2, 3, 5, 4}, 8));
+  }
+}
+
+TEST(ComposeOperators, OtherMeansStay) {
+  for (const std::vector<int64_t>& axes : {IntsAttribute{1}, {3}, {1, 2, 3}}) {
+    GraphBuilder b;
+    const ValueId x = b.Input({kBatch, 3, 5, 4});
+    EXPECT_EQ(Ops(b.Build(b.Node("ReduceMean", {x, b.Constant(Ints(axes))}))),
+              Strings{"ReduceMean"});
+  }
 }
 
 TEST(EliminateIdentities, RemovesWhatChangesNothing) {
