@@ -192,27 +192,50 @@ KernelResult MakeMaxPool(const NodeView& node, const simd::Microkernels& microke
   });
 }
 
+/// Sums of kMeans channels over all pixels at a time; `store(n, channel, sums)` gets them.
+constexpr int64_t kMeans = 16;
+template <class Store>
+void ForEachMean(const KernelCall& call, Store store) {
+  const auto shape = call.inputs[0].shape;
+  const int64_t pixels = shape[2] * shape[3], step = InterleavedStep(shape[1]);
+  call.team->ForEach(shape[0], [&](int64_t n, int) {
+    const uint8_t* x = ImageOf(call.inputs[0], n);
+    for (int64_t first = 0; first < step; first += kMeans) {
+      const int64_t count = std::min(kMeans, step - first);
+      std::array<int32_t, kMeans> totals{};
+      for (int64_t p = 0; p < pixels; ++p) {
+        for (int64_t c = 0; c < count; ++c) {
+          totals[static_cast<size_t>(c)] += x[p * step + first + c];
+        }
+      }
+      store(n, first, std::span(totals).first(static_cast<size_t>(count)));
+    }
+  });
+}
+
 KernelResult MakeGlobalAveragePool(const NodeView& node) {
   TRAWL_ASSIGN(const QuantizedSum sum, GetSum(node.attributes()));
   return MakeKernel([sum](const KernelCall& call) {
-    constexpr int64_t kChannels = 16;
     const auto shape = call.inputs[0].shape;
-    const int64_t pixels = shape[2] * shape[3], step = InterleavedStep(shape[1]);
-    call.team->ForEach(shape[0], [&](int64_t n, int) {
-      const uint8_t* x = ImageOf(call.inputs[0], n);
-      uint8_t* y = ImageOf(call.outputs[0], n);
-      for (int64_t first = 0; first < step; first += kChannels) {
-        const int64_t count = std::min(kChannels, step - first);
-        std::array<int32_t, kChannels> totals{};
-        for (int64_t p = 0; p < pixels; ++p) {
-          for (int64_t c = 0; c < count; ++c) {
-            totals[static_cast<size_t>(c)] += x[p * step + first + c];
-          }
-        }
-        for (int64_t c = 0; c < count; ++c) {
-          y[first + c] =
-              RoundToByte(MeanOf(sum, totals[static_cast<size_t>(c)], pixels), sum.low, sum.high);
-        }
+    ForEachMean(call, [&](int64_t n, int64_t channel, std::span<const int32_t> totals) {
+      uint8_t* y = ImageOf(call.outputs[0], n) + channel;
+      for (const int32_t total : totals) {
+        *y++ = RoundToByte(MeanOf(sum, total, shape[2] * shape[3]), sum.low, sum.high);
+      }
+    });
+    return OkStatus();
+  });
+}
+
+KernelResult MakeGlobalAverageToFloat(const NodeView& node) {
+  TRAWL_ASSIGN(const QuantizedSum sum, GetSum(node.attributes()));
+  return MakeKernel([sum](const KernelCall& call) {
+    const auto shape = call.inputs[0].shape;
+    ForEachMean(call, [&](int64_t n, int64_t channel, std::span<const int32_t> totals) {
+      float* y = call.outputs[0].data<float>().data() + n * shape[1] + channel;
+      const int64_t count = std::min(static_cast<int64_t>(totals.size()), shape[1] - channel);
+      for (int64_t c = 0; c < count; ++c) {
+        y[c] = MeanOf(sum, totals[static_cast<size_t>(c)], shape[2] * shape[3]);
       }
     });
     return OkStatus();
@@ -262,6 +285,10 @@ std::string WhyNotQuantize(const NodeView& node) {
   return node.HasInput(2) && node.dtype(2) != DType::kU8 ? "not to u8" : "";
 }
 
+std::string WhyNotToFloat(const NodeView& node) {
+  return node.attributes().Has("to_float") ? "" : "its result is quantised";
+}
+
 constexpr KernelDef kKernels[] = {
     {.name = "u8_quantize_interleaved",
      .op = "QuantizeLinear",
@@ -295,6 +322,12 @@ constexpr KernelDef kKernels[] = {
      .rank = 10,
      .make = MakeGlobalAveragePool,
      .layout = Layout::kInterleaved},
+    {.name = "u8_gavgpool_to_f32",
+     .op = "QuantizedGlobalAveragePool",
+     .rank = 10,
+     .why_not = WhyNotToFloat,
+     .make = MakeGlobalAverageToFloat,
+     .interleaved_input = true},
     {.name = "u8_concat_interleaved",
      .op = "QuantizedConcat",
      .rank = 10,

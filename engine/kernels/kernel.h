@@ -88,6 +88,8 @@ struct KernelDef {
   Layout layout = Layout::kPlain;
   /// Of a blocked kernel: its first input is plain, not blocked (the network's first convolution).
   bool plain_input = false;
+  /// Of a kernel with a plain output: its first input is interleaved.
+  bool interleaved_input = false;
   /// Only where the instruction set has products of bytes (Microkernels::int8).
   bool needs_int8 = false;
 };

@@ -20,6 +20,9 @@ using simd::kInt8Panel;
 constexpr int64_t kMaxRows = 64;  // of a chunk
 /// Chunks per member of a team, so that one that loses its core leaves work to the others.
 constexpr int64_t kChunksPerMember = 4;
+/// Of a pointwise convolution's input in the first-level cache.
+constexpr int64_t kFirstLevelBytes = 16 << 10;
+constexpr int64_t kTilePixels = 14, kFewestPixels = 56;
 /// A row of windows may take this much; what needs more has a kernel of thousands of taps.
 constexpr double kMaxRowBytes = 32 << 20;
 
@@ -40,12 +43,17 @@ class RowConv : public Kernel {
       : node_(std::move(node)),
         microkernels_(microkernels),
         epilogues_(view, node_),
-        input_(node_.window, node_.inputs),
+        input_(node_.window, node_.inputs,
+               node_.GainsFromNarrowPixels() ? microkernels.narrow : nullptr),
         pointwise_(node_.window.Pointwise()),
         // All pixels of a pointwise convolution are one row, cut where it pleases.
         rows_(pointwise_ ? node_.window.OutputSize() : node_.window.output[1]),
         width_(pointwise_ ? 1 : node_.window.output[2]),
         y_step_(InterleavedStep(node_.outputs)) {
+    if (FitsFirstLevel()) {
+      chunk_rows_ = std::min(rows_, FirstLevelPixels());
+      return;
+    }
     const int64_t budget = SecondLevelCacheBytes() / 2;
     const int64_t row_bytes = RowBytes();
     chunk_rows_ = std::clamp<int64_t>(budget / row_bytes, 1, pointwise_ ? rows_ : kMaxRows);
@@ -98,6 +106,16 @@ class RowConv : public Kernel {
   int64_t y_step() const { return y_step_; }
 
  private:
+  /// Pixels of a pointwise convolution whose input leaves room in the first-level cache for a panel
+  /// of weights and for the lines that two panels in a row store to.
+  int64_t FirstLevelPixels() const {
+    return kFirstLevelBytes / input_.step() / kTilePixels * kTilePixels;
+  }
+  /// Whether such a chunk is worth it: the weights come once for each, from the second level.
+  bool FitsFirstLevel() const {
+    return pointwise_ && !node_.IsDepthwise() && FirstLevelPixels() >= kFewestPixels &&
+           node_.outputs * input_.step() <= SecondLevelCacheBytes() / 2;
+  }
   /// Of what a row of output reads and is.
   int64_t RowBytes() const {
     const int64_t read = pointwise_ ? input_.step() : input_.row_bytes() * node_.window.stride[1];
@@ -176,7 +194,7 @@ class DenseConv final : public RowConv {
  public:
   DenseConv(const NodeView& view, QuantizedNode read, const simd::Int8Microkernels& microkernels)
       : RowConv(view, std::move(read), microkernels),
-        joined_(node().group == 1 && node().window.dilation[2] == 1),
+        joined_(node().JoinsTaps()),
         taps_(input().Taps(joined_)),
         panels_(node(), input().step(), joined_) {
     mutable_node().weights = {};

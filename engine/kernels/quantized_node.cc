@@ -8,6 +8,8 @@ namespace {
 using simd::kInt8Depth;
 using simd::kInt8Panel;
 
+int64_t RoundUp(int64_t bytes) { return (bytes + kInt8Depth - 1) / kInt8Depth * kInt8Depth; }
+
 /// By panel and lane, 0 where there is no channel.
 Tensor ByLane(const Tensor& values, const QuantizedNode& node) {
   Tensor lanes(DType::kF32, {node.panels(), node.panel_size()});
@@ -53,6 +55,7 @@ QuantizedEpilogues::QuantizedEpilogues(const NodeView& node, const QuantizedNode
   common_.low = static_cast<uint8_t>(product.low);
   common_.high = static_cast<uint8_t>(product.high);
   common_.has_residual = read.has_residual;
+  common_.joins = product.joins;
   common_.own_scale = product.sum.a_scale;
   common_.residual_scale = product.sum.b_scale;
   common_.sum_shift = product.sum.shift;
@@ -78,9 +81,8 @@ QuantizedPanels::QuantizedPanels(const QuantizedNode& node, int64_t step, bool j
     const int64_t first_input = first / node.group_outputs() * node.group_inputs();
     const int64_t end = (last / node.group_outputs() + 1) * node.group_inputs();
     Panel panel{.first_input = first_input / kInt8Depth * kInt8Depth, .offset = bytes};
-    panel.depth = joined ? node.window.kernel[2] * step
-                         : std::min(step, (end + kInt8Depth - 1) / kInt8Depth * kInt8Depth) -
-                               panel.first_input;
+    panel.depth = joined ? RoundUp(node.window.kernel[2] * step)
+                         : std::min(step, RoundUp(end)) - panel.first_input;
     bytes += static_cast<size_t>(taps * panel.depth * kInt8Panel);
     panels_.push_back(panel);
   }
@@ -89,7 +91,8 @@ QuantizedPanels::QuantizedPanels(const QuantizedNode& node, int64_t step, bool j
   ones_.resize(static_cast<size_t>(panels_[0].depth));
   for (size_t b = 0; b < ones_.size(); ++b) {
     const auto channel = static_cast<int64_t>(b) % step;
-    ones_[b] = channel < node.inputs ? 1 : 0;
+    const bool in_row = static_cast<int64_t>(b) / step < node.window.kernel[2];
+    ones_[b] = in_row && channel < node.inputs ? 1 : 0;
   }
 }
 
@@ -106,8 +109,8 @@ void QuantizedPanels::Pack(const QuantizedNode& node, int64_t index, int64_t ste
           const int64_t input = joined ? b % step : panel.first_input + b;
           const int64_t source_tap = joined ? tap * columns + b / step : tap;
           const int64_t in_group = input - output / node.group_outputs() * depth;
-          const bool meets =
-              output < node.outputs && input < node.inputs && in_group >= 0 && in_group < depth;
+          const bool meets = (!joined || b / step < columns) && output < node.outputs &&
+                             input < node.inputs && in_group >= 0 && in_group < depth;
           *to++ = meets ? from[static_cast<size_t>((output * depth + in_group) * node.taps() +
                                                    source_tap)]
                         : int8_t{0};

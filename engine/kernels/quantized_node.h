@@ -28,6 +28,14 @@ struct QuantizedNode {
   bool IsDepthwise() const { return group == inputs && group == outputs && group > 1; }
   int64_t panel_size() const { return IsDepthwise() ? simd::kInt8WidePanel : simd::kInt8Panel; }
   int64_t panels() const { return (outputs + panel_size() - 1) / panel_size(); }
+  /// The taps of a row are contiguous in memory.
+  bool JoinsTaps() const { return group == 1 && window.dilation[2] == 1; }
+  /// A row of taps has fewer products of four bytes when its pixels have no bytes between them.
+  bool GainsFromNarrowPixels() const {
+    const int64_t columns = window.kernel[2];
+    return JoinsTaps() && inputs < simd::kInt8Depth &&
+           (columns * inputs + simd::kInt8Depth - 1) / simd::kInt8Depth < columns;
+  }
   /// Output channels of a panel.
   int Stored(int64_t panel, int64_t step) const {
     return static_cast<int>(std::min(panel_size(), step - panel * panel_size()));
@@ -72,7 +80,7 @@ class QuantizedPanels {
   };
 
   QuantizedPanels() = default;
-  /// `joined`: taps of a row are one, `step` bytes each.
+  /// `joined`: taps of a row are one, `step` bytes each, filled up to a multiple of kInt8Depth.
   QuantizedPanels(const QuantizedNode& node, int64_t step, bool joined);
   const Panel& panel(int64_t i) const { return panels_[static_cast<size_t>(i)]; }
   const int8_t* weights(int64_t i) const { return Data() + panel(i).offset; }

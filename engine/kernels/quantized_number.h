@@ -35,6 +35,11 @@ inline uint8_t AddQuantized(const QuantizedSum& sum, int a, int b) {
   return RoundToByte(std::fma(static_cast<float>(a), sum.a_scale, rest), sum.low, sum.high);
 }
 
+/// As AddQuantized, of a result `a` on the sum's own grid that is not rounded yet.
+inline uint8_t JoinQuantized(const QuantizedSum& sum, float a, int b) {
+  return RoundToByte(std::fma(static_cast<float>(b), sum.b_scale, a), sum.low, sum.high);
+}
+
 /// The mean of `count` numbers whose sum is `total`, before it is rounded.
 inline float MeanOf(const QuantizedSum& sum, int32_t total, int64_t count) {
   return std::fma(static_cast<float>(total), sum.a_scale / static_cast<float>(count), sum.shift);

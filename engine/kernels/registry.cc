@@ -55,6 +55,10 @@ const Registry& Kernels() {
 }
 
 std::string WhyNot(const KernelDef& def, const NodeView& node) {
+  if (def.interleaved_input &&
+      node.graph().value(node.node().inputs[0]).layout != Layout::kInterleaved) {
+    return "its input is not interleaved";
+  }
   return def.why_not == nullptr ? "" : def.why_not(node);
 }
 

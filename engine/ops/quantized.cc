@@ -78,7 +78,8 @@ Status InferQuantizedGlobalPool(InferContext& c) {
   TRAWL_TRY(c.RequireDType(0, {DType::kU8}));
   Shape shape = c.shape(0);
   std::fill(shape.begin() + 2, shape.end(), 1);
-  return c.SetOutput(0, DType::kU8, std::move(shape));
+  TRAWL_ASSIGN(const int64_t to_float, c.attributes().Int("to_float", 0));
+  return c.SetOutput(0, to_float != 0 ? DType::kF32 : DType::kU8, std::move(shape));
 }
 
 Status InferReorderBytes(InferContext& c) {
@@ -112,7 +113,7 @@ constexpr OpDef kOps[] = {
      .min_inputs = 4,
      .max_inputs = 5,
      .attributes = "auto_pad dilations group kernel_shape pads strides zero_point weight_offset "
-                   "low high a_scale b_scale sum_shift sum_low sum_high",
+                   "low high joins a_scale b_scale sum_shift sum_low sum_high",
      .infer = InferQuantizedConv,
      .internal = true},
     // x [N, K], weights [M, K], multiplier, shift. With to_float the result is not rounded.
@@ -133,9 +134,10 @@ constexpr OpDef kOps[] = {
      .attributes = "auto_pad ceil_mode dilations kernel_shape pads storage_order strides",
      .infer = InferQuantizedPool,
      .internal = true},
-    // The mean, scaled and shifted: a_scale, sum_shift, sum_low and sum_high; b_scale is 0.
+    // The mean, scaled and shifted: a_scale, sum_shift, sum_low and sum_high; b_scale is 0. With
+    // to_float the result is not rounded.
     {.name = "QuantizedGlobalAveragePool",
-     .attributes = "a_scale b_scale sum_shift sum_low sum_high",
+     .attributes = "to_float a_scale b_scale sum_shift sum_low sum_high",
      .infer = InferQuantizedGlobalPool,
      .internal = true},
     // To and from Layout::kInterleaved.
@@ -175,6 +177,7 @@ void SetProduct(const QuantizedProduct& product, Attributes& attributes) {
   attributes.Set("weight_offset", int64_t{product.weight_offset});
   attributes.Set("low", int64_t{product.low});
   attributes.Set("high", int64_t{product.high});
+  if (product.joins) attributes.Set("joins", int64_t{1});
 }
 
 Result<QuantizedProduct> GetProduct(const Attributes& attributes) {
@@ -183,9 +186,11 @@ Result<QuantizedProduct> GetProduct(const Attributes& attributes) {
   TRAWL_ASSIGN(const int64_t offset, attributes.Int("weight_offset", 0));
   TRAWL_ASSIGN(const int64_t low, attributes.Int("low", 0));
   TRAWL_ASSIGN(const int64_t high, attributes.Int("high", 255));
+  TRAWL_ASSIGN(const int64_t joins, attributes.Int("joins", 0));
   TRAWL_ASSIGN(product.sum, GetSum(attributes));
   product.zero_point = static_cast<int>(zero_point);
   product.weight_offset = static_cast<int>(offset);
+  product.joins = joins != 0;
   product.low = static_cast<int>(low);
   product.high = static_cast<int>(high);
   return product;

@@ -25,6 +25,9 @@ struct QuantizedProduct {
   int weight_offset = 0;  // added to every weight
   int low = 0, high = 255;
   QuantizedSum sum;  // with the residual, if there is one
+  /// The residual joins before the only rounding: y = clamp(round(residual · b_scale + (sum ·
+  /// multiplier + shift))), low and high being the sum's; a_scale and the sum's shift mean nothing.
+  bool joins = false;
 };
 
 void SetSum(const QuantizedSum& sum, Attributes& attributes);

@@ -18,9 +18,10 @@ class Interleaver {
   int Run() {
     for (Node& node : graph_.nodes()) {
       const KernelDef* kernel = Choose(node);
+      const bool reads = kernel == nullptr && ReadsInterleaved(node);
       for (ValueId& id : node.inputs) {
         if (id == kNoValue || graph_.value(id).dtype != DType::kU8) continue;
-        const bool plain = kernel == nullptr || graph_.value(id).constant.has_value();
+        const bool plain = (kernel == nullptr && !reads) || graph_.value(id).constant.has_value();
         id = copies_.InLayout(id, plain ? Layout::kPlain : Layout::kInterleaved);
       }
       if (kernel != nullptr) {
@@ -49,6 +50,12 @@ class Interleaver {
       }
     }
     return FindKernel(NodeView(graph_, node, contents_), Layout::kInterleaved);
+  }
+
+  /// Whether a kernel with a plain output takes interleaved bytes.
+  bool ReadsInterleaved(const Node& node) const {
+    const KernelDef* kernel = FindKernel(NodeView(graph_, node, contents_), Layout::kPlain);
+    return kernel != nullptr && kernel->interleaved_input;
   }
 
   Graph& graph_;

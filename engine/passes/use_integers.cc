@@ -37,6 +37,7 @@ class IntegerUser {
     for (size_t i = 0; i < old_.size(); ++i) {
       if (old_[i].op == "QuantizeLinear") Quantize(i);
       if (old_[i].op == "Gemm" && !EndsInQuantize(i)) GemmToFloat(i);
+      if (old_[i].op == "GlobalAveragePool" && !EndsInQuantize(i)) MeanToFloat(i);
       position_[i] = nodes_.size();
       nodes_.push_back(old_[i]);
       if (old_[i].op == "DequantizeLinear") Redirect(nodes_.back());
@@ -136,7 +137,7 @@ class IntegerUser {
     return island;
   }
 
-  /// Whether a Gemm's result is quantised, so that it is an island.
+  /// Whether an operator's result is quantised, so that it is an island.
   bool EndsInQuantize(size_t index) const {
     auto reader = uses_.OnlyReader(old_[index].outputs[0]);
     if (reader && AsActivation(graph_, old_[*reader])) {
@@ -206,7 +207,9 @@ class IntegerUser {
             graph_.AddConstant(node.name + "/shift", std::move(product.shift))};
   }
 
-  Result<ValueId> ConvertConv(const Node& node, const Grid& y, std::pair<int, int> bounds) {
+  /// With a residual, the sum of both.
+  Result<ValueId> ConvertConv(const Node& node, const Grid& y, std::pair<int, int> bounds,
+                              const std::optional<Quantized>& residual = std::nullopt) {
     TRAWL_ASSIGN(const Quantized x, Operand(node, 0));
     TRAWL_ASSIGN(const QuantizedConstant weights, Weights(node, 0));
     TRAWL_ASSIGN(const std::vector<double> bias, Bias(node, weights.scales.size()));
@@ -219,8 +222,33 @@ class IntegerUser {
     }
     std::tie(product.parameters.low, product.parameters.high) = bounds;
     Attributes attributes = node.attributes;
+    if (residual) TRAWL_TRY(Join(*residual, y, product));
     SetProduct(product.parameters, attributes);
-    return Append(node, "QuantizedConv", ProductInputs(node, x.bytes, product), attributes);
+    if (residual) SetSum(product.parameters.sum, attributes);
+    std::vector<ValueId> inputs = ProductInputs(node, x.bytes, product);
+    if (residual) inputs.push_back(residual->bytes);
+    return Append(node, "QuantizedConv", std::move(inputs), attributes);
+  }
+
+  /// Lets a residual join the product's sums.
+  static Status Join(const Quantized& residual, const Grid& y, IntegerProduct& product) {
+    QuantizedProduct& parameters = product.parameters;
+    parameters.joins = true;
+    parameters.sum = {1, residual.grid.scale / y.scale, 0, parameters.low, parameters.high};
+    TRAWL_TRY(CheckSum(parameters.sum));
+    for (float& shift : product.shift.mutable_data<float>()) {
+      shift -= static_cast<float>(residual.grid.zero_point) * parameters.sum.b_scale;
+    }
+    return OkStatus();
+  }
+
+  /// The convolution that makes an operand of a sum, for it alone and without rounding.
+  const Node* UnroundedConv(const Node& add, size_t operand) const {
+    const Node* conv = Producer(add.inputs[operand]);
+    const bool joins = conv != nullptr && conv->op == "Conv" &&
+                       uses_.OnlyReader(add.inputs[operand]) && AsQuantized(conv->inputs[0]) &&
+                       graph_.value(add.inputs[0]).shape == graph_.value(add.inputs[1]).shape;
+    return joins ? conv : nullptr;
   }
 
   /// The rows of a product: bytes, or bytes behind a Flatten or Reshape.
@@ -291,7 +319,27 @@ class IntegerUser {
     ++changes_;
   }
 
+  /// A mean whose result stays in f32.
+  void MeanToFloat(size_t index) {
+    Node& node = old_[index];
+    const auto x = Operand(node, 0);
+    if (!x) return;  // not quantised
+    const float scale = x->grid.scale;
+    const QuantizedSum sum{scale, 0, -scale * static_cast<float>(x->grid.zero_point), 0, 255};
+    node.op = "QuantizedGlobalAveragePool";
+    node.inputs = {x->bytes};
+    node.attributes = {};
+    SetSum(sum, node.attributes);
+    node.attributes.Set("to_float", int64_t{1});
+    ++changes_;
+  }
+
   Result<ValueId> ConvertAdd(const Node& node, const Grid& y, std::pair<int, int> bounds) {
+    for (const size_t own : {size_t{0}, size_t{1}}) {
+      const auto residual = AsQuantized(node.inputs[1 - own]);
+      const Node* conv = residual ? UnroundedConv(node, own) : nullptr;
+      if (conv != nullptr) return ConvertConv(*conv, y, bounds, residual);
+    }
     TRAWL_ASSIGN(const Quantized a, Operand(node, 0));
     TRAWL_ASSIGN(const Quantized b, Operand(node, 1));
     if (graph_.value(node.inputs[0]).shape != graph_.value(node.inputs[1]).shape) {
@@ -313,13 +361,16 @@ class IntegerUser {
     return AppendSum(node, "QuantizedGlobalAveragePool", {x.bytes}, sum);
   }
 
-  Result<ValueId> AppendSum(const Node& node, std::string op, std::vector<ValueId> inputs,
-                            const QuantizedSum& sum) {
+  static Status CheckSum(const QuantizedSum& sum) {
     // Far beyond what calibration makes; within it, no rounding to an integer can overflow.
     constexpr float kMaxScale = 1 << 20;
-    if (!(sum.a_scale < kMaxScale) || !(sum.b_scale < kMaxScale)) {
-      return Error(Code::kUnimplemented, "its sums may overflow");
-    }
+    if (sum.a_scale < kMaxScale && sum.b_scale < kMaxScale) return OkStatus();
+    return Error(Code::kUnimplemented, "its sums may overflow");
+  }
+
+  Result<ValueId> AppendSum(const Node& node, std::string op, std::vector<ValueId> inputs,
+                            const QuantizedSum& sum) {
+    TRAWL_TRY(CheckSum(sum));
     Attributes attributes;
     SetSum(sum, attributes);
     return Append(node, std::move(op), std::move(inputs), attributes);

@@ -52,14 +52,28 @@ struct Sums {
       _mm512_fmadd_ps(_mm512_cvtepi32_ps(v), _mm512_set1_ps(e.own_scale), rest));
 }
 
+/// 16 sums and numbers of the residual, rounded together.
+[[gnu::always_inline]] inline Ints JoinResidual(const Int8Epilogue& e, Floats v, Ints residual) {
+  return _mm512_cvtps_epi32(
+      _mm512_fmadd_ps(_mm512_cvtepi32_ps(residual), _mm512_set1_ps(e.residual_scale), v));
+}
+
+/// 16 results of sums and numbers of the residual.
+[[gnu::always_inline]] inline Ints WithResidual(const Int8Epilogue& e, Ints sum, int part,
+                                                Ints residual) {
+  const Floats v = Scaled(e, sum, part);
+  return e.joins ? JoinResidual(e, v, residual) : AddResidual(e, _mm512_cvtps_epi32(v), residual);
+}
+
 /// The epilogue's parameters in registers.
 class Finisher {
  public:
   [[gnu::always_inline]] Finisher(const Int8Epilogue& e, int stored)
       : e_(e),
         mask_(First32(stored)),
-        low_(_mm512_set1_epi8(static_cast<char>(e.has_residual ? e.sum_low : e.low))),
-        high_(_mm512_set1_epi8(static_cast<char>(e.has_residual ? e.sum_high : e.high))) {}
+        clamps_(LowOf(e) != 0 || HighOf(e) != 255),
+        low_(_mm512_set1_epi8(static_cast<char>(LowOf(e)))),
+        high_(_mm512_set1_epi8(static_cast<char>(HighOf(e)))) {}
 
   /// Stores two pixels, or (y1 == nullptr) one.
   [[gnu::always_inline]] void Store(const Sums& s0, const Sums& s1, const uint8_t* r0,
@@ -77,7 +91,12 @@ class Finisher {
   }
 
  private:
+  static uint8_t LowOf(const Int8Epilogue& e) { return e.has_residual ? e.sum_low : e.low; }
+  static uint8_t HighOf(const Int8Epilogue& e) { return e.has_residual ? e.sum_high : e.high; }
+
+  /// Packing has bounded the bytes already, mostly as tightly as is asked for.
   [[gnu::always_inline]] Ints Clamp(Ints bytes) const {
+    if (!clamps_) return bytes;
     return _mm512_min_epu8(_mm512_max_epu8(bytes, low_), high_);
   }
 
@@ -93,19 +112,19 @@ class Finisher {
   }
 
   [[gnu::always_inline]] Ints Words(const Sums& sums, const uint8_t* residual) const {
-    Ints v[2];
-    for (int j = 0; j < 2; ++j) v[j] = _mm512_cvtps_epi32(Scaled(e_, sums.part[j], j));
     if (e_.has_residual) {
       const Ints r = _mm512_cvtepu8_epi16(_mm256_maskz_loadu_epi8(mask_, residual));
       const Ints zero = _mm512_setzero_si512();
-      v[0] = AddResidual(e_, v[0], _mm512_unpacklo_epi16(r, zero));
-      v[1] = AddResidual(e_, v[1], _mm512_unpackhi_epi16(r, zero));
+      return _mm512_packs_epi32(WithResidual(e_, sums.part[0], 0, _mm512_unpacklo_epi16(r, zero)),
+                                WithResidual(e_, sums.part[1], 1, _mm512_unpackhi_epi16(r, zero)));
     }
-    return _mm512_packs_epi32(v[0], v[1]);
+    return _mm512_packs_epi32(_mm512_cvtps_epi32(Scaled(e_, sums.part[0], 0)),
+                              _mm512_cvtps_epi32(Scaled(e_, sums.part[1], 1)));
   }
 
   const Int8Epilogue& e_;
   __mmask32 mask_;
+  bool clamps_;
   Ints low_, high_;
 };
 
@@ -227,13 +246,14 @@ struct Wide {
                                              const Wide& sums, const uint8_t* residual,
                                              uint8_t* y) {
   Ints v[4];
-#pragma GCC unroll 4
-  for (int j = 0; j < 4; ++j) v[j] = _mm512_cvtps_epi32(Scaled(e, sums.part[j], j));
   if (e.has_residual) {
     const Ints zero = _mm512_setzero_si512();
     const Wide r = Transpose(_mm512_maskz_loadu_epi8(mask, residual), zero, zero, zero);
 #pragma GCC unroll 4
-    for (int j = 0; j < 4; ++j) v[j] = AddResidual(e, v[j], r.part[j]);
+    for (int j = 0; j < 4; ++j) v[j] = WithResidual(e, sums.part[j], j, r.part[j]);
+  } else {
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) v[j] = _mm512_cvtps_epi32(Scaled(e, sums.part[j], j));
   }
   const Ints bytes =
       _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
@@ -359,6 +379,19 @@ void Quantize(const float* const planes[kInt8Depth], ptrdiff_t pixels, float sca
   }
 }
 
+void Narrow(const uint8_t* x, ptrdiff_t pixels, ptrdiff_t channels, uint8_t* y) {
+  alignas(16) uint8_t order[16] = {};
+  for (ptrdiff_t i = 0; i < 4 * channels; ++i) {
+    order[i] = static_cast<uint8_t>(4 * (i / channels) + i % channels);
+  }
+  const __m128i indices = _mm_load_si128(reinterpret_cast<const __m128i*>(order));
+  for (ptrdiff_t p = 0; p < pixels; p += 4) {
+    const auto mask = static_cast<__mmask16>(First32(4 * (pixels - p)));
+    const __m128i four = _mm_maskz_loadu_epi8(mask, x + 4 * p);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y + channels * p), _mm_shuffle_epi8(four, indices));
+  }
+}
+
 void Maximum(const uint8_t* x, ptrdiff_t rows, ptrdiff_t row_step, ptrdiff_t columns,
              ptrdiff_t column_step, uint8_t* y, ptrdiff_t count) {
   for (ptrdiff_t i = 0; i < count; i += 64) {
@@ -383,6 +416,7 @@ const Int8Microkernels kInt8 = {.conv = Conv,
                                 .sum = Sum,
                                 .add = Add,
                                 .quantize = Quantize,
+                                .narrow = Narrow,
                                 .maximum = Maximum};
 }  // namespace avx512vnni
 

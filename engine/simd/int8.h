@@ -33,12 +33,13 @@ constexpr int Int8WideChannel(int lane) {
 
 /// y = clamp(round(sum · multiplier + shift), low, high), ties to even, one rounding before it.
 /// With a residual r, y = clamp(round(y · own_scale + (r · residual_scale + sum_shift)), sum_low,
-/// sum_high).
+/// sum_high), or, where it joins, y = clamp(round(r · residual_scale + (sum · multiplier + shift)),
+/// sum_low, sum_high).
 struct Int8Epilogue {
   const float* multiplier = nullptr;  // [panel] by lane, 64-byte aligned
   const float* shift = nullptr;       // likewise
   uint8_t low = 0, high = 255;
-  bool has_residual = false;
+  bool has_residual = false, joins = false;
   float own_scale = 0, residual_scale = 0, sum_shift = 0;
   uint8_t sum_low = 0, sum_high = 255;
   /// y is f32 and sum · multiplier + shift as it is; without a residual.
@@ -85,6 +86,8 @@ struct Int8Microkernels {
   /// y[4p + i] = saturate(round(planes[i][p] / scale) + zero_point); 0 where there is no plane.
   void (*quantize)(const float* const planes[kInt8Depth], ptrdiff_t pixels, float scale,
                    float zero_point, uint8_t* y) = nullptr;
+  /// y[channels · p + c] = x[4p + c] for fewer than four channels. May write 15 bytes beyond.
+  void (*narrow)(const uint8_t* x, ptrdiff_t pixels, ptrdiff_t channels, uint8_t* y) = nullptr;
   /// y[i] = max over the window's rows and columns of x[row · row_step + column · column_step + i].
   void (*maximum)(const uint8_t* x, ptrdiff_t rows, ptrdiff_t row_step, ptrdiff_t columns,
                   ptrdiff_t column_step, uint8_t* y, ptrdiff_t count) = nullptr;

@@ -38,8 +38,8 @@ struct Conv {
   QuantizedProduct product;
   bool has_residual = false;
 
-  uint8_t Pixel(const KernelCall& call, const Planes& x, int64_t n, int64_t c,
-                int64_t pixel) const {
+  /// Before it is rounded.
+  float Pixel(const KernelCall& call, const Planes& x, int64_t n, int64_t c, int64_t pixel) const {
     const auto weights_shape = call.inputs[1].shape;
     const int64_t depth = weights_shape[1], taps = window.KernelSize();
     const int64_t first = c / (weights_shape[0] / group) * depth;
@@ -52,9 +52,15 @@ struct Conv {
       }
     });
     const auto channel = static_cast<size_t>(c);
-    return RoundToByte(std::fma(static_cast<float>(sum), call.inputs[2].data<float>()[channel],
-                                call.inputs[3].data<float>()[channel]),
-                       product.low, product.high);
+    return std::fma(static_cast<float>(sum), call.inputs[2].data<float>()[channel],
+                    call.inputs[3].data<float>()[channel]);
+  }
+
+  uint8_t Rounded(const KernelCall& call, float y, size_t i) const {
+    const auto residual = [&] { return call.inputs[4].data<uint8_t>()[i]; };
+    if (product.joins) return JoinQuantized(product.sum, y, residual());
+    const uint8_t rounded = RoundToByte(y, product.low, product.high);
+    return has_residual ? AddQuantized(product.sum, rounded, residual()) : rounded;
   }
 
   Status Run(const KernelCall& call) const {
@@ -66,10 +72,7 @@ struct Conv {
     for (int64_t n = 0; n < shape[0]; ++n) {
       for (int64_t c = 0; c < shape[1]; ++c) {
         for (int64_t pixel = 0; pixel < window.OutputSize(); ++pixel, ++i) {
-          y[i] = Pixel(call, x, n, c, pixel);
-          if (has_residual) {
-            y[i] = AddQuantized(product.sum, y[i], call.inputs[4].data<uint8_t>()[i]);
-          }
+          y[i] = Rounded(call, Pixel(call, x, n, c, pixel), i);
         }
       }
     }
@@ -146,12 +149,19 @@ KernelResult MakeGlobalAveragePool(const NodeView& node) {
   TRAWL_ASSIGN(const QuantizedSum sum, GetSum(node.attributes()));
   return MakeKernel([sum](const KernelCall& call) {
     const auto x = call.inputs[0].data<uint8_t>();
-    const auto y = call.outputs[0].data<uint8_t>();
-    const size_t plane = y.empty() ? 0 : x.size() / y.size();
-    for (size_t i = 0; i < y.size(); ++i) {
+    const auto shape = call.outputs[0].shape;
+    const auto count = static_cast<size_t>(shape[0] * shape[1]);
+    const bool to_float = call.outputs[0].dtype == DType::kF32;
+    const size_t plane = count == 0 ? 0 : x.size() / count;
+    for (size_t i = 0; i < count; ++i) {
       int32_t total = 0;
       for (size_t k = 0; k < plane; ++k) total += x[i * plane + k];
-      y[i] = RoundToByte(MeanOf(sum, total, static_cast<int64_t>(plane)), sum.low, sum.high);
+      const float mean = MeanOf(sum, total, static_cast<int64_t>(plane));
+      if (to_float) {
+        call.outputs[0].data<float>()[i] = mean;
+      } else {
+        call.outputs[0].data<uint8_t>()[i] = RoundToByte(mean, sum.low, sum.high);
+      }
     }
     return OkStatus();
   });

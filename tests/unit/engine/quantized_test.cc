@@ -155,6 +155,21 @@ TEST_P(QuantizedConv, GivesTheReferencesBytes) {
   ExpectSameBytes(graph, x, "QuantizedConv", 0.03f, 2);
 }
 
+TEST_P(QuantizedConv, AddsAResidualBeforeItsOnlyRounding) {
+  const ConvCase& c = GetParam();
+  const Tensor x = RandomTensor({c.batch, c.channels, c.height, c.width}, 7);
+  for (const bool first : {false, true}) {
+    Quantizer q{.is_signed = c.is_signed};
+    const ValueId input = q.OnGrid(q.b.Input({kBatch, c.channels, c.height, c.width}), 0.008f, 125);
+    const ValueId residual = q.OnGrid(q.Conv(input, c), 0.015f, 90), own = q.Conv(input, c);
+    const ValueId sum =
+        q.b.Node("Add", first ? std::vector{own, residual} : std::vector{residual, own});
+    // A bound that packing does not have already, and one that it has.
+    const ValueId y = first ? sum : q.b.Node("Relu", {sum});
+    ExpectSameBytes(q.b.Build(q.OnGrid(y, 0.03f, first ? 120 : 2)), x, "QuantizedConv", 0.03f, 2);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Shapes, QuantizedConv,
     ::testing::Values(
@@ -174,6 +189,17 @@ INSTANTIATE_TEST_SUITE_P(
                  .pad_begin = 3,
                  .pad_end = 3,
                  .weight_zero = 122},
+        ConvCase{.channels = 3, .outputs = 33, .height = 18, .width = 19, .kernel = 7, .stride = 2},
+        ConvCase{.channels = 1,
+                 .outputs = 8,
+                 .height = 9,
+                 .width = 10,
+                 .kernel = 5,
+                 .pad_begin = 2,
+                 .pad_end = 1,
+                 .is_signed = true,
+                 .weight_zero = 90},
+        ConvCase{.channels = 2, .outputs = 40, .height = 7, .width = 8, .kernel = 4},
         ConvCase{.channels = 1, .outputs = 1, .height = 1, .width = 1, .kernel = 1, .batch = 1},
         ConvCase{.channels = 17,
                  .outputs = 31,
@@ -192,6 +218,7 @@ INSTANTIATE_TEST_SUITE_P(
                  .pad_end = 1,
                  .batch = 3},
         ConvCase{.channels = 64, .outputs = 33, .height = 14, .width = 28, .kernel = 1},
+        ConvCase{.channels = 250, .outputs = 65, .height = 11, .width = 12, .kernel = 1},
         ConvCase{.channels = 40,
                  .outputs = 24,
                  .height = 9,
@@ -330,6 +357,16 @@ TEST(QuantizedOperators, GiveTheReferencesBytesForAPoolAndAProduct) {
   Quantizer copy = q;
   ExpectSameBytes(q.b.Build(y), x, "QuantizedGemm", 0.004f * 0.002f * 127 * 35);
   ExpectSameBytes(copy.b.Build(copy.OnGrid(y, 0.02f, 110)), x, "QuantizedMaxPool", 0.02f);
+}
+
+TEST(QuantizedOperators, GiveTheReferencesMeansWhereTheyStayInF32) {
+  for (const int64_t channels : {1, 35, 64}) {
+    Quantizer q{.is_signed = true};
+    ValueId y = q.OnGrid(q.b.Input({kBatch, channels, 9, 7}), 0.008f, 125);
+    y = q.b.Node("Flatten", {q.b.Node("GlobalAveragePool", {y})}, Attrs({{"axis", int64_t{1}}}));
+    const Tensor x = RandomTensor({5, channels, 9, 7}, 7);
+    ExpectSameBytes(q.b.Build(y), x, "QuantizedGlobalAveragePool", 1e-5f);
+  }
 }
 
 TEST(QuantizedOperators, GiveTheReferencesBytesForConcatenationsAndSums) {
