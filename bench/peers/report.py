@@ -19,7 +19,9 @@ COLUMNS = (
 )
 INT8_NOTES = (
     "All run the same file in QDQ form. OpenVINO's own graph tells how many of its convolutions "
-    "and products it runs in integers; the rest is in fp32, and as it comes in bf16."
+    "and products it runs in integers; the rest is in fp32, and as it comes in bf16. Files of "
+    "`trawl model quantize` round no convolution before a residual sum; ONNX Runtime computes "
+    "those in fp32."
 )
 ISA_FLAGS = (
     "avx2 fma f16c avx_vnni avx512f avx512bw avx512_vnni avx512_bf16 avx512_fp16 amx_bf16 amx_int8"

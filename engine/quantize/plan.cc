@@ -74,6 +74,21 @@ void AddFollowers(const Graph& graph, std::vector<bool>& quantized) {
   }
 }
 
+/// The operand of a sum whose convolution adds the other operand before it rounds, so that a range
+/// of its own would only cost accuracy; kNoValue if there is none. Of two convolutions it is the
+/// later one's: by then the other's result is there.
+ValueId UnroundedOperand(const Graph& graph, const Uses& uses, const std::vector<bool>& quantized,
+                         const Node& add) {
+  std::optional<size_t> last;
+  for (const ValueId id : add.inputs) {
+    const auto producer = uses.Producer(id);
+    const bool joins = producer && quantized[*producer] && graph.nodes()[*producer].op == "Conv" &&
+                       uses.OnlyReader(id);
+    if (joins && (!last || *producer > *last)) last = producer;
+  }
+  return last ? graph.nodes()[*last].outputs[0] : kNoValue;
+}
+
 ValueId RangeOf(const std::map<ValueId, ValueId>& ranges, ValueId id) {
   for (auto found = ranges.find(id); found != ranges.end() && found->second != id;
        found = ranges.find(id)) {
@@ -112,6 +127,11 @@ QuantizationPlan PlanQuantization(const Graph& graph, const std::vector<size_t>&
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     if (!plan.nodes[i]) continue;
     for (const ValueId id : ActivationInputs(graph, graph.nodes()[i])) plan.ranges.emplace(id, id);
+  }
+  const Uses uses(graph);
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    if (!plan.nodes[i] || graph.nodes()[i].op != "Add") continue;
+    plan.ranges.erase(UnroundedOperand(graph, uses, plan.nodes, graph.nodes()[i]));
   }
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     const Node& node = graph.nodes()[i];

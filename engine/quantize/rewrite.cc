@@ -84,7 +84,10 @@ class Rewriter {
   void QuantizeNode(Node& node) {
     if (node.op == "Conv" || node.op == "Gemm") QuantizeConstants(node);
     for (const ValueId id : ActivationInputs(source_, node)) {
-      std::ranges::replace(node.inputs, id, dequantized_.at(id));
+      const auto dequantized = dequantized_.find(id);
+      if (dequantized != dequantized_.end()) {
+        std::ranges::replace(node.inputs, id, dequantized->second);
+      }
     }
   }
 
