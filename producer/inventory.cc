@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -20,6 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxManifestBytes = 64 << 20;  // 200 bytes a data file, each of up to 10^6 keys
 constexpr size_t kMaxFiles = 300'000;
+constexpr size_t kMaxChecksumBytes = 100;  // an MD5 and a line's end
 constexpr int kMaxDepth = 4;
 
 /// "Bucket, Key, Size" as its names.
@@ -110,6 +112,27 @@ Result<std::string> DocumentUri(const std::string& location) {
   return "file://" + path.string();
 }
 
+/// S3 lays the MD5 of manifest.json beside it, as the last file of an inventory: by then the
+/// inventory is whole. One that was copied here may have come without.
+Status CheckManifest(const std::string& uri, const std::vector<std::byte>& bytes,
+                     DocumentStore& documents, const std::stop_token& stop) {
+  constexpr std::string_view kName = "/manifest.json";
+  if (!uri.ends_with(kName)) return OkStatus();
+  const std::string beside = uri.substr(0, uri.size() - kName.size()) + "/manifest.checksum";
+  const Result<std::vector<std::byte>> read = documents.Read(beside, std::nullopt, stop);
+  if (!read && read.error().code() == Code::kNotFound) return OkStatus();
+  if (!read) return Annotate(read.error(), "reading {}", beside);
+  std::string wanted(reinterpret_cast<const char*>(read->data()),
+                     std::min(read->size(), kMaxChecksumBytes));
+  while (!wanted.empty() && std::isspace(static_cast<unsigned char>(wanted.back())) != 0)
+    wanted.pop_back();
+  std::ranges::transform(wanted, wanted.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string md5 = Md5Hex(bytes);
+  if (md5 == wanted) return OkStatus();
+  return Error(Code::kDataLoss, "it has the MD5 {}, manifest.checksum says {}", md5,
+               storage::Printable(wanted, 64));
+}
+
 }  // namespace
 
 Result<std::optional<Inventory>> ReadInventory(const std::string& location,
@@ -122,6 +145,7 @@ Result<std::optional<Inventory>> ReadInventory(const std::string& location,
     TRAWL_ASSIGN(const std::string uri, DocumentUri(location));
     TRAWL_ASSIGN(const auto documents, DocumentStore::Open(settings));
     TRAWL_ASSIGN(const std::vector<std::byte> bytes, documents->Read(uri, std::nullopt, stop));
+    TRAWL_TRY(CheckManifest(uri, bytes, *documents, stop));
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     const Result<nlohmann::json> parsed = ParseJsonObject(text, kMaxManifestBytes, kMaxDepth);
     // Anything else is lines of JSON, whose reader says what is wrong with them.

@@ -38,8 +38,9 @@ struct Inventory {
 
 /// Reads `location`, a file or s3://…; none when its name does not end in .json or it is no
 /// inventory's manifest. The data files of a local one lie beside it, or where S3 puts them, in
-/// ../data. Errors: kInvalidArgument (a broken one, no column of keys), kUnimplemented (ORC,
-/// Parquet), kNotFound, and those of DocumentStore::Read.
+/// ../data. A manifest.checksum beside it is held against it. Errors: kInvalidArgument (a broken
+/// one, no column of keys), kUnimplemented (ORC, Parquet), kNotFound, kDataLoss (another checksum),
+/// and those of DocumentStore::Read.
 Result<std::optional<Inventory>> ReadInventory(const std::string& location,
                                                const Settings& settings, std::stop_token stop);
 

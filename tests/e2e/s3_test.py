@@ -126,6 +126,10 @@ class S3Test(e2e.EndToEndTest):
         data = "inventories/photos/daily/data/0.csv.gz"
         self.s3.put(data, gzip.compress("".join(self.inventory_rows(self.keys[:3])).encode()))
         self.assert_clean_error(self.run_inventory(manifest), 2, "0.csv.gz")
+        checksum = "inventories/photos/daily/2026-01-01T00-00Z/manifest.checksum"
+        self.s3.put(checksum, b"d41d8cd98f00b204e9800998ecf8427e")
+        self.assert_clean_error(self.run_inventory(manifest), 2, "manifest.checksum says d41d8cd9")
+        self.s3.delete(checksum)
         self.s3.delete(data)
         self.assert_clean_error(
             self.run_inventory(manifest), 2, "0.csv.gz.*NoSuchKey|0.csv.gz.*404"

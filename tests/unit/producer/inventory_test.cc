@@ -102,6 +102,22 @@ TEST_F(InventoryTest, YieldsTheLatestVersionsThatAreThereWithDecodedKeys) {
   EXPECT_EQ(objects[1].key, "z+.jpg");
 }
 
+TEST_F(InventoryTest, AManifestIsHeldAgainstTheChecksumBesideIt) {
+  WriteTwoFiles();
+  std::ifstream file(manifest_, std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(file), {});
+  const std::string checksum = dir_ / "2026-01-01T00-00Z" / "manifest.checksum";
+  std::ofstream(checksum) << Md5(bytes) << "\n";
+  EXPECT_EQ(ReadAll().value().size(), 2U);
+  std::ofstream(manifest_, std::ios::app) << " ";
+  EXPECT_THAT(ErrorOf(), HasSubstr("manifest.checksum says " + Md5(bytes)));
+  // Cut short it is no JSON, and must not be taken for a list of keys.
+  std::ofstream(manifest_) << bytes.substr(0, bytes.size() / 2);
+  EXPECT_THAT(ErrorOf(), HasSubstr("manifest.checksum says"));
+  std::ofstream(checksum) << "";
+  EXPECT_THAT(ErrorOf(), HasSubstr("manifest.checksum says"));
+}
+
 TEST_F(InventoryTest, OneWithoutDataFilesIsEmpty) {
   WriteManifest("");
   EXPECT_TRUE(ReadAll().value().empty());
