@@ -64,7 +64,7 @@ struct Settings {
   int64_t decode_timeout_ms = 10'000;
 
   // Working.
-  int64_t memory = 1LL << 30;
+  int64_t memory = 2LL << 30;
   int64_t sessions = 0;              // inference sessions; 0: one per core
   int64_t decode_threads = 0;        // 0: one per core
   int64_t batch_size = 8;            // images per inference

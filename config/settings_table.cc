@@ -147,9 +147,11 @@ void AddImages(std::vector<SettingDef>& table) {
 
 void AddWorking(std::vector<SettingDef>& table) {
   const Section section = Section::kWorking;
-  table.push_back(Number("memory", &Settings::memory, section, "bytes", 64 << 20, 1'024 * kGiB,
-                         "What downloads and pictures being decoded may hold together, at most a "
-                         "third of it downloads; models and sessions come on top."));
+  table.push_back(
+      Number("memory", &Settings::memory, section, "bytes", 64 << 20, 1'024 * kGiB,
+             "What downloads, pictures being decoded, and models with their sessions may "
+             "hold together: at most a third of it downloads, and of the rest three "
+             "quarters models."));
   table.push_back(Number("sessions", &Settings::sessions, section, "", 0, 1'024,
                          "Threads that infer at the same time, at most; 0: one per core."));
   table.push_back(Number("decode-threads", &Settings::decode_threads, section, "", 0, 1'024,

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <functional>
 #include <initializer_list>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -138,6 +139,20 @@ size_t CompiledGraph::ScratchBytes(size_t i, int64_t batch, int threads) const {
     ConcreteShape(std::span(*graph_.value(*wanted).shape).first(1), batch, {&images, 1});
   }
   return bound_[i]->ScratchBytes(images, threads);
+}
+
+size_t CompiledGraph::ResidentBytes() const {
+  size_t bytes = 0;
+  std::set<ValueId> counted;
+  for (const Node& node : graph_.nodes()) {
+    for (const ValueId id : node.inputs) {
+      if (id == kNoValue || !graph_.value(id).constant || !counted.insert(id).second) continue;
+      const Tensor& constant = *graph_.value(id).constant;
+      if (constant.bytes() != nullptr) bytes += constant.byte_size();
+    }
+  }
+  for (const auto& kernel : bound_) bytes += kernel->PackedBytes();
+  return bytes;
 }
 
 Result<std::map<std::string, Tensor>> RunOnce(Graph graph,

@@ -76,6 +76,8 @@ class CompiledGraph {
   const std::vector<std::unique_ptr<const Kernel>>& bound_kernels() const { return bound_; }
   /// What node `i` needs beside its operands when `threads` work on a `batch` together.
   size_t ScratchBytes(size_t i, int64_t batch, int threads) const;
+  /// What it holds: constants that are not packed, and those that are.
+  size_t ResidentBytes() const;
   const std::vector<PassReport>& passes() const { return passes_; }
   const std::vector<KernelChoice>& kernels() const { return kernels_; }
   simd::Isa isa() const { return isa_; }

@@ -22,6 +22,17 @@ void Budget::Resize(size_t from, size_t to) {
   if (to < from) released_.notify_all();
 }
 
+void Budget::SetCapacity(size_t capacity) {
+  const std::lock_guard lock(mutex_);
+  capacity_ = capacity;
+  released_.notify_all();
+}
+
+size_t Budget::capacity() const {
+  const std::lock_guard lock(mutex_);
+  return capacity_;
+}
+
 void Budget::WaitUntilIdle() {
   std::unique_lock lock(mutex_);
   released_.wait(lock, [this] { return in_use_ == 0; });

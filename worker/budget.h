@@ -20,15 +20,17 @@ class Budget {
   /// Corrects an estimate once the truth is known. Never waits: may overshoot until the next
   /// Release.
   void Resize(size_t from, size_t to);
+  /// What is held stays held, however little the capacity becomes.
+  void SetCapacity(size_t capacity);
   /// Returns when nothing is held any more.
   void WaitUntilIdle();
 
   size_t in_use() const;
-  size_t capacity() const { return capacity_; }
+  size_t capacity() const;
 
  private:
-  const size_t capacity_;
-  mutable std::mutex mutex_;  // guards in_use_
+  mutable std::mutex mutex_;  // guards what follows
+  size_t capacity_;
   std::condition_variable_any released_;
   size_t in_use_ = 0;
 };

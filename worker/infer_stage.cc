@@ -4,8 +4,6 @@
 #include <chrono>
 #include <cmath>
 
-#include "worker/limits.h"
-
 namespace trawl::worker {
 
 ObjectResult<std::vector<Prediction>> Classify(std::span<const float> probabilities, int top_k,
@@ -21,6 +19,12 @@ ObjectResult<std::vector<Prediction>> Classify(std::span<const float> probabilit
         {score.class_index, index < labels.size() ? labels[index] : "", score.probability});
   }
   return predictions;
+}
+
+void InferStage::KeepOnly(std::span<const std::shared_ptr<const engine::Model>> models) {
+  std::erase_if(sessions_, [models](const Bound& bound) {
+    return std::ranges::find(models, bound.model) == models.end();
+  });
 }
 
 void InferStage::Run(std::vector<PreparedImage> batch) {
@@ -74,7 +78,6 @@ Result<engine::Session*> InferStage::SessionFor(const std::shared_ptr<const engi
     std::rotate(found, found + 1, sessions_.end());
     return sessions_.back().session.get();
   }
-  if (sessions_.size() >= kModels) sessions_.erase(sessions_.begin());
   TRAWL_ASSIGN(auto session, engine::Session::Create(model, static_cast<int>(batch_size_)));
   sessions_.push_back({model, std::move(session)});
   return sessions_.back().session.get();

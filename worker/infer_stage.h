@@ -20,6 +20,9 @@ class InferStage {
  public:
   explicit InferStage(size_t batch_size) : batch_size_(batch_size) {}
 
+  /// Lets the sessions of all other models go.
+  void KeepOnly(std::span<const std::shared_ptr<const engine::Model>> models);
+
   /// Ends every image of the batch. All are of one model; 1 <= batch.size() <= batch_size.
   void Run(std::vector<PreparedImage> batch);
 
@@ -37,7 +40,7 @@ class InferStage {
   void EndWithScores(std::span<PreparedImage> batch);
 
   const size_t batch_size_;
-  std::vector<Bound> sessions_;  // the most recently used last; at most kModels
+  std::vector<Bound> sessions_;  // the most recently used last
   std::vector<float> images_, probabilities_;
 };
 

@@ -69,6 +69,7 @@ WorkerLimits WorkerLimits::From(const Settings& settings, size_t cores) {
   const size_t memory = setting(settings.memory);
   limits.download_bytes = std::min(setting(settings.download_bytes_in_flight), memory / 3);
   limits.decode_bytes = memory - limits.download_bytes;
+  limits.model_bytes = limits.decode_bytes - limits.decode_bytes / 4;
   // One batch in the making for each session beside the one that it runs.
   limits.prepared_images = 2 * limits.sessions * limits.batch_size;
   // Half of it keeps wire and cores busy while the other half is fetched, finishes or is committed.

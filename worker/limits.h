@@ -5,17 +5,18 @@
 //   objects taken from the log, not yet committed    in_flight_objects + 1 message    512
 //   downloads asked for, up to their decoding        download_slots                   72
 //   bytes of those downloads                         download_bytes            (1)    256 MiB
-//   pictures being decoded                           decode_bytes              (2)    768 MiB
+//   pictures being decoded                           decode_bytes              (2)    1,792 MiB
 //   inputs prepared for the model                    prepared_images × input          32 × 0.6 MiB
-//   inference                                        sessions × (arena + a batch)     2 sessions
-//   models (weights, packed)                         kModels                          4
+//   models: weights, packed, and sessions × arena    model_bytes               (3)    1,344 MiB
 //   results not yet committed                        in_flight_objects × about 1 KiB  0.5 MiB
 //
 // (1) An object whose size is not listed counts as kUnlistedBytes until its download ends.
 // (2) Reserved from the header, before a picture has memory; see DecodingBytes. A 12-megapixel
 //     photo counts as 72 MB. One that takes more than all of it is decoded while no other is.
+// (3) Taken from decode_bytes, of which a quarter is always left to pictures. While a model is
+//     being loaded, what it is made from comes on top.
 //
-// Both of them together are --memory.
+// All of them together are --memory.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,9 +25,8 @@
 
 namespace trawl::worker {
 
-/// Models kept loaded, the least recently used goes first. Each session thread keeps as many
-/// sessions.
-inline constexpr size_t kModels = 4;
+/// Models, and refusals, that are remembered; memory seldom allows as many.
+inline constexpr size_t kModels = 64;
 /// What an object is taken to have when neither listing nor manifest told: a photo is seldom
 /// larger.
 inline constexpr size_t kUnlistedBytes = 1U << 20;
@@ -44,6 +44,7 @@ struct WorkerLimits {
   size_t download_slots = 1;
   size_t download_bytes = 1;
   size_t decode_bytes = 1;
+  size_t model_bytes = 1;  // of decode_bytes
   size_t prepared_images = 1;
   /// Intake pauses at this many objects and resumes below `resume_objects`.
   size_t in_flight_objects = 1;

@@ -19,6 +19,13 @@ ModelIdentity IdentityOf(const ModelRef& ref) { return {ref.digest, ref.preproce
 
 }  // namespace
 
+/// A session is made for it to be measured: its memory is not touched, and goes back at once.
+Result<size_t> ModelBytes(const std::shared_ptr<const engine::Model>& model, size_t sessions,
+                          int batch_size) {
+  TRAWL_ASSIGN(const auto session, engine::Session::Create(model, batch_size));
+  return model->graph().ResidentBytes() + sessions * session->arena_bytes();
+}
+
 Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref,
                                                              const std::stop_token& stop) {
   auto found = std::find_if(entries_.begin(), entries_.end(),
@@ -32,12 +39,13 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref
     return entries_.back().model;
   }
 
-  // Makes room first: the old model may be freed before the new one takes its memory.
   if (entries_.size() >= kModels) entries_.erase(entries_.begin());
-  auto model = Load(ref, stop);
+  size_t bytes = 0;
+  auto model = LoadWithin(ref, stop, bytes);
   if (!model && model.error().code() == Code::kCancelled) return model;
   if (model) {
-    ops::Log(ops::LogLevel::kInfo, "model loaded", {{"name", ref.name}, {"digest", ref.digest}});
+    ops::Log(ops::LogLevel::kInfo, "model loaded",
+             {{"name", ref.name}, {"digest", ref.digest}, {"bytes", bytes}});
     if (const engine::CompiledGraph& graph = (*model)->graph(); graph.LacksIntegers()) {
       ops::Log(ops::LogLevel::kWarn, "a quantised model computes in f32 here: no products of bytes",
                {{"name", ref.name}, {"isa", engine::simd::ToString(graph.isa())}});
@@ -47,8 +55,53 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref
                      ref.name.empty() ? storage::Printable(ref.uri, 200) : ref.name);
     ops::Log(ops::LogLevel::kWarn, "model refused", {{"reason", model.error().message()}});
   }
-  entries_.push_back({ref, std::move(model), clock_.Now()});
+  entries_.push_back({ref, std::move(model), clock_.Now(), bytes});
+  Tell();
   return entries_.back().model;
+}
+
+/// What a model takes is known when it is there: until others have made room, both are.
+Result<std::shared_ptr<const engine::Model>> ModelCache::LoadWithin(const ModelRef& ref,
+                                                                    const std::stop_token& stop,
+                                                                    size_t& bytes) {
+  TRAWL_ASSIGN(auto model, Load(ref, stop));
+  TRAWL_ASSIGN(const size_t needed,
+               ModelBytes(model, limits_.sessions, static_cast<int>(limits_.batch_size)));
+  if (needed > limits_.bytes)
+    return Error(
+        Code::kResourceExhausted,
+        "it takes {} MiB with {} sessions for batches of {}, and --memory leaves models {} MiB; "
+        "give more memory, or fewer --sessions",
+        needed >> 20, limits_.sessions, limits_.batch_size, limits_.bytes >> 20);
+  MakeRoom(needed);
+  bytes = needed;
+  return model;
+}
+
+void ModelCache::MakeRoom(size_t bytes) {
+  size_t held = 0;
+  for (const Entry& entry : entries_) held += entry.bytes;
+  bool changed = false;
+  while (held > limits_.bytes - bytes) {
+    const auto oldest =
+        std::ranges::find_if(entries_, [](const Entry& entry) { return entry.bytes > 0; });
+    ops::Log(ops::LogLevel::kInfo, "model makes room", {{"name", oldest->ref.name}});
+    held -= oldest->bytes;
+    entries_.erase(oldest);
+    changed = true;
+  }
+  if (changed) Tell();
+}
+
+void ModelCache::Tell() const {
+  if (!on_change_) return;
+  Models kept;
+  size_t bytes = 0;
+  for (const Entry& entry : entries_) {
+    if (entry.model) kept.push_back(*entry.model);
+    bytes += entry.bytes;
+  }
+  on_change_(kept, bytes);
 }
 
 Result<std::shared_ptr<const engine::Model>> ModelCache::Load(const ModelRef& ref,

@@ -1,5 +1,6 @@
 #include "worker/pipeline.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -18,7 +19,8 @@ Pipeline::Pipeline(const Settings& settings, const WorkerLimits& limits,
       budget_{Budget(limits.download_slots), Budget(limits.download_bytes)},
       accepted_(kDispatchQueue),
       scheduler_(limits, std::chrono::milliseconds(settings.batch_delay_ms), meter_, clock),
-      models_(settings, clock),
+      models_(settings, clock, {limits.model_bytes, limits.sessions, limits.batch_size},
+              [this](const Models& models, size_t bytes) { Keep(models, bytes); }),
       dispatch_(objects, models_, budget_, scheduler_, meter_) {
   for (size_t i = 0; i < limits.sessions; ++i)
     idle_sessions_.push_back(std::make_unique<InferStage>(limits.batch_size));
@@ -64,6 +66,14 @@ void Pipeline::Do(Task task, std::stop_token stop) {
   }
 }
 
+/// Models leave the rest of the memory to pictures.
+void Pipeline::Keep(const Models& models, size_t bytes) {
+  decode_memory_.SetCapacity(limits_.decode_bytes - std::min(bytes, limits_.model_bytes));
+  const std::lock_guard lock(mutex_);
+  kept_ = models;
+  for (const auto& session : idle_sessions_) session->KeepOnly(kept_);
+}
+
 void Pipeline::Infer(std::vector<PreparedImage> batch) {
   std::unique_lock lock(mutex_);
   CHECK(!idle_sessions_.empty());  // the scheduler runs no more than there are
@@ -72,6 +82,7 @@ void Pipeline::Infer(std::vector<PreparedImage> batch) {
   lock.unlock();
   session->Run(std::move(batch));
   lock.lock();
+  session->KeepOnly(kept_);
   idle_sessions_.push_back(std::move(session));
 }
 

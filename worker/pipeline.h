@@ -58,6 +58,7 @@ class Pipeline {
   void Compute() noexcept;
   void Do(Task task, std::stop_token stop);
   void Infer(std::vector<PreparedImage> batch);
+  void Keep(const Models& models, size_t bytes);
 
   const WorkerLimits limits_;
   DecoderPool& pictures_;
@@ -69,7 +70,8 @@ class Pipeline {
   Scheduler scheduler_;
   ModelCache models_;
   DispatchStage dispatch_;
-  std::mutex mutex_;                                        // guards idle_sessions_
+  std::mutex mutex_;                                        // guards what follows
+  Models kept_;                                             // sessions of others are let go
   std::vector<std::unique_ptr<InferStage>> idle_sessions_;  // the last one used is warmest
   std::stop_source abort_;
   std::jthread dispatcher_;

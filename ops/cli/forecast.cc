@@ -65,11 +65,13 @@ int SuggestDownloads(const ObjectCost& cost, int cores) {
   return static_cast<int>(std::clamp(8 * std::ceil(2 * busy / 8), 8.0, 1024.0));
 }
 
-int64_t SuggestMemory(const SizeSummary& sizes, int downloads, int cores) {
+int64_t SuggestMemory(const SizeSummary& sizes, int downloads, int cores, size_t model_bytes) {
   const double on_the_wire = static_cast<double>(sizes.p95) * downloads;
   const double decoding = kPictureBytes * cores;
   // The worker gives downloads a third at most, and decoding the rest.
-  const double wanted = std::max({kMinMemory, 3 * on_the_wire, decoding * 3 / 2});
+  const double pictures = std::max({kMinMemory, 3 * on_the_wire, decoding * 3 / 2});
+  const auto model = static_cast<double>(model_bytes);
+  const double wanted = std::max(pictures + model, 2 * model);
   return static_cast<int64_t>(std::ceil(wanted / kMemoryStep) * kMemoryStep);
 }
 

@@ -50,8 +50,8 @@ std::optional<int> WorkersFor(const ObjectCost& cost, uint64_t objects, const Fl
 int SuggestDownloads(const ObjectCost& cost, int cores);
 
 /// Bytes for --memory, in 64 MiB: what `downloads` objects of the p95 size take, which get a third
-/// of it, and pictures of 12 megapixels for every core to decode.
-int64_t SuggestMemory(const SizeSummary& sizes, int downloads, int cores);
+/// of it, pictures of 12 megapixels for every core to decode, and a model, which gets a half.
+int64_t SuggestMemory(const SizeSummary& sizes, int downloads, int cores, size_t model_bytes);
 
 /// The price of all workers for so long, in the currency of `price_per_hour`, which is a worker's.
 double Cost(double seconds, int workers, double price_per_hour);

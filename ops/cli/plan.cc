@@ -15,6 +15,7 @@
 #include "ops/cli/text.h"
 #include "ops/telemetry/log.h"
 #include "worker/limits.h"
+#include "worker/model_cache.h"
 #include "worker/models/model_source.h"
 
 namespace trawl::ops {
@@ -41,6 +42,7 @@ struct PlanReport {
   int64_t batch_size = 0;
   int downloads = 0;
   int64_t memory = 0;
+  size_t model_bytes = 0;
 
   bool has_forecast() const { return sample.succeeded > 0 && sample.measured > 0; }
 };
@@ -101,7 +103,8 @@ void Conclude(const PlanArguments& arguments, PlanReport& report) {
   report.cost = CostOf(report.sample);
   if (!report.has_forecast()) return;
   report.downloads = SuggestDownloads(report.cost, report.fleet.cores);
-  report.memory = SuggestMemory(report.sizes, report.downloads, report.fleet.cores);
+  report.memory =
+      SuggestMemory(report.sizes, report.downloads, report.fleet.cores, report.model_bytes);
   report.forecast = Predict(report.cost, report.objects, report.fleet);
   if (arguments.price_per_hour)
     report.price = Cost(report.forecast.seconds, report.fleet.workers, *arguments.price_per_hour);
@@ -131,6 +134,9 @@ Result<PlanReport> MakePlan(const PlanArguments& arguments, const Settings& sett
                worker::LoadNamedModel(arguments.job.model, arguments.job.model_sha256, settings,
                                       stop.drain));
   TRAWL_ASSIGN(report.batch_size, SuggestBatch(named.model, signals));
+  TRAWL_ASSIGN(report.model_bytes,
+               worker::ModelBytes(named.model, static_cast<size_t>(report.fleet.cores),
+                                  static_cast<int>(report.batch_size)));
   Conclude(arguments, report);
   return report;
 }

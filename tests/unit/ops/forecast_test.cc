@@ -66,9 +66,11 @@ TEST(Forecast, DownloadsKeepTheCoresBusyTwiceOver) {
 
 TEST(Forecast, MemoryHoldsWhatIsOnTheWireAndWhatIsDecoded) {
   const int64_t mebibyte = 1 << 20;
-  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 2), 256 * mebibyte);
-  EXPECT_EQ(SuggestMemory({.p95 = 8U << 20}, 64, 2), 1536 * mebibyte);
-  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 16), 1664 * mebibyte);
+  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 2, 0), 256 * mebibyte);
+  EXPECT_EQ(SuggestMemory({.p95 = 8U << 20}, 64, 2, 0), 1536 * mebibyte);
+  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 16, 0), 1664 * mebibyte);
+  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 2, 100 * mebibyte), 384 * mebibyte);
+  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 2, 640 * mebibyte), 1280 * mebibyte);
 }
 
 TEST(Forecast, CostsAllWorkersForTheWholeTime) {

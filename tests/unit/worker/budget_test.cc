@@ -59,6 +59,18 @@ TEST(Budget, OvershootsOnACorrectionAndThenHoldsOthersBack) {
   budget.Release(7);
 }
 
+TEST(Budget, AFullOneThatGrowsLetsAWaiterInAndOneThatShrinksTakesNothingBack) {
+  Budget budget(10);
+  ASSERT_TRUE(budget.Acquire(8, {}));
+  budget.SetCapacity(4);
+  EXPECT_EQ(budget.in_use(), 8U);
+  EXPECT_EQ(budget.capacity(), 4U);
+  std::jthread waiter([&] { EXPECT_TRUE(budget.Acquire(4, {})); });
+  budget.SetCapacity(12);
+  waiter.join();
+  EXPECT_EQ(budget.in_use(), 12U);
+}
+
 TEST(Reservation, GoesBackOnceHoweverItIsMoved) {
   Budget budget(10);
   ASSERT_TRUE(budget.Acquire(4, {}));

@@ -59,6 +59,8 @@ TEST(WorkerLimits, SharesOneMemoryBetweenDownloadsAndDecoding) {
     const WorkerLimits limits = WorkerLimits::From(settings, 2);
     EXPECT_EQ(limits.download_bytes + limits.decode_bytes, static_cast<size_t>(memory));
     EXPECT_GE(limits.decode_bytes, static_cast<size_t>(memory) / 2);
+    EXPECT_GE(limits.model_bytes, static_cast<size_t>(memory) / 2 - 1);
+    EXPECT_LT(limits.model_bytes, limits.decode_bytes);
     EXPECT_LE(limits.download_bytes, static_cast<size_t>(settings.download_bytes_in_flight));
   }
 }

@@ -8,15 +8,19 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
 #include <random>
 #include <set>
+#include <span>
 
+#include "engine/model_package.h"
 #include "ops/telemetry/log.h"
 #include "storage/topics.h"
 #include "tests/support/faulty_log.h"
 #include "tests/unit/worker/gated_store.h"
 #include "tests/unit/worker/worker_world.h"
 #include "worker/limits.h"
+#include "worker/model_cache.h"
 
 namespace trawl::worker {
 namespace {
@@ -198,6 +202,58 @@ TEST_F(WorkerTest, AModelThatIsNotTheJobsFailsEachKeyAndDownloadsNothing) {
     EXPECT_THAT(ErrorOf(record).message, HasSubstr(reasons[record.batch_seq]));
     EXPECT_EQ(record.size_bytes, 0U);
   }
+}
+
+/// The memory that models of together `bytes` need.
+int64_t MemoryFor(size_t bytes) {
+  Settings settings;
+  settings.memory = 1 << 20;
+  while (WorkerLimits::From(settings, 2).model_bytes < bytes) settings.memory += 4 << 10;
+  return settings.memory;
+}
+
+TEST_F(WorkerTest, ModelsChangeFromOneMessageToTheNextWithinTheMemory) {
+  const auto onnx = engine::OpenModelPackage(world_.spec.model.uri.substr(7));
+  const auto mxnet = engine::OpenModelPackage(TRAWL_SOURCE_DIR "/ops/sample/model-mxnet");
+  ASSERT_TRUE(onnx && mxnet);
+  const ModelRef refs[] = {
+      world_.spec.model,
+      {"file://" + mxnet->location, "mxnet", mxnet->digest, mxnet->preprocess_digest}};
+  size_t bytes[2] = {};
+  for (const auto& [at, package] : {std::pair(0, &*onnx), {1, &*mxnet}}) {
+    const auto model = engine::Model::Load(*package);
+    ASSERT_TRUE(model);
+    bytes[at] = ModelBytes(*model, static_cast<size_t>(world_.settings.sessions),
+                           static_cast<int>(world_.settings.batch_size))
+                    .value();
+  }
+  const auto keys = world_.WritePictures(24);
+  const std::span<const std::string> all(keys);
+  size_t expected = 0;
+  // Room for both, for one at a time, and for none.
+  for (const size_t room : {bytes[0] + bytes[1], std::max(bytes[0], bytes[1]), size_t{1}}) {
+    world_.settings.memory = MemoryFor(room);
+    for (size_t batch = 0; batch < 6; ++batch) {
+      world_.spec.model = refs[batch % 2];
+      const auto some = all.subspan(batch * 4, 4);
+      world_.Enqueue({some.begin(), some.end()});
+    }
+    expected += keys.size();
+    Finish(expected);
+  }
+  std::map<std::string, int> ended;
+  for (const ResultRecord& record : world_.Results()) {
+    const auto* const error = std::get_if<ObjectError>(&record.outcome);
+    const bool no_room = error != nullptr && error->code == ObjectErrorCode::kModelError;
+    if (no_room) {
+      EXPECT_THAT(error->message, HasSubstr("--memory leaves models"));
+    }
+    ++ended[record.model_name + (no_room ? " refused" : "")];
+  }
+  EXPECT_EQ(ended[refs[0].name], 24);
+  EXPECT_EQ(ended["mxnet"], 24);
+  EXPECT_EQ(ended[refs[0].name + " refused"], 12);
+  EXPECT_EQ(ended["mxnet refused"], 12);
 }
 
 TEST_F(WorkerTest, FilesOutsideOfTheAllowedRootsAreForbidden) {

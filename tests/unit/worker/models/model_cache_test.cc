@@ -36,18 +36,49 @@ class ModelCacheTest : public ::testing::Test {
   Settings settings_;
 };
 
+/// What the sample's model takes with one session for one picture.
+size_t SampleBytes() {
+  const auto package = engine::OpenModelPackage(kOnnx.string());
+  return ModelBytes(*engine::Model::Load(*package), 1, 1).value();
+}
+
 TEST_F(ModelCacheTest, LoadsAModelOnceAndDropsTheOneUsedLongestAgo) {
-  ModelCache cache(settings_, SystemClock());
+  const size_t one = SampleBytes();
+  // At least its file, and no more than weights packed twice over and a generous arena.
+  EXPECT_GE(one, std::filesystem::file_size(kOnnx) / 2);
+  Models kept;
+  size_t bytes = 0;
+  ModelCache cache(settings_, SystemClock(), {4 * one, 1, 1},
+                   [&](const Models& models, size_t all) {
+                     kept = models;
+                     bytes = all;
+                     EXPECT_LE(all, 4 * one);
+                   });
   const ModelRef first = Copy("m0");
   const auto loaded = cache.Get(first, {});
   ASSERT_TRUE(loaded) << loaded.error().message();
   const std::weak_ptr<const engine::Model> oldest = *cache.Get(Copy("m1"), {});
-  for (size_t i = 2; i < kModels; ++i) ASSERT_TRUE(cache.Get(Copy(fmt::format("m{}", i)), {}));
+  for (size_t i = 2; i < 4; ++i) ASSERT_TRUE(cache.Get(Copy(fmt::format("m{}", i)), {}));
   EXPECT_EQ(*cache.Get(first, {}), *loaded) << "loaded again";
   EXPECT_FALSE(oldest.expired());
   ASSERT_TRUE(cache.Get(Copy("one-more"), {}));
   EXPECT_TRUE(oldest.expired());
   EXPECT_EQ(*cache.Get(first, {}), *loaded);
+  EXPECT_EQ(kept.size(), 4U);
+  EXPECT_EQ(bytes, 4 * one);
+}
+
+TEST_F(ModelCacheTest, AModelThatTheMemoryCannotHoldIsRefusedAndNoOtherMakesRoom) {
+  const size_t one = SampleBytes();
+  ModelCache cache(settings_, SystemClock(), {one, 1, 1});
+  const std::weak_ptr<const engine::Model> first = *cache.Get(Copy("m0"), {});
+  ASSERT_TRUE(cache.Get(Copy("m1"), {}));
+  EXPECT_TRUE(first.expired());
+  ModelCache tight(settings_, SystemClock(), {one - 1, 1, 1});
+  const auto refused = tight.Get(Copy("m2"), {});
+  EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+  EXPECT_NE(refused.error().message().find("--memory leaves models"), std::string::npos)
+      << refused.error().message();
 }
 
 TEST_F(ModelCacheTest, FetchesWhatAMessageNamesAndChecksThatItIsTheOne) {
