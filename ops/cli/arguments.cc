@@ -98,15 +98,17 @@ struct Parser {
   }
 };
 
-void AddModel(CLI::App& command, std::string& model, std::string& sha256) {
+/// `name`: of the option, or of the argument that stands by itself.
+void AddModel(CLI::App& command, std::string& model, std::string& sha256,
+              const std::string& name = "--model") {
   command
-      .add_option("--model", model,
+      .add_option(name, model,
                   std::string(kModelDoc) + "; or such a folder, model.yaml or .onnx by its s3:// " +
                       "or http(s):// URL")
       ->required();
   command.add_option("--model-sha256", sha256,
-                     "What sha256sum says of the .onnx or model.yaml that --model names; needed "
-                     "with http(s)://");
+                     "What sha256sum says of the .onnx or model.yaml that " + name +
+                         " names; needed with http(s)://");
 }
 
 /// What a job takes of which source, and its model.
@@ -290,7 +292,7 @@ void AddQuantizeCommand(Parser& parser, CLI::App& model, ModelQuantizeArguments&
                         std::function<SettingFlags&(CLI::App&)> flags_of) {
   CLI::App& quantize = parser.Command(
       model, "quantize", "Make an int8 package of a model, from a few dozen pictures", target);
-  quantize.add_option("MODEL", target.model, kModelDoc)->required();
+  AddModel(quantize, target.model, target.model_sha256, "MODEL");
   quantize
       .add_option("--calibrate", target.calibrate,
                   "Pictures to take ranges from: a folder, s3://bucket/prefix, or a manifest")
@@ -331,7 +333,7 @@ void AddModelCommands(Parser& parser, Targets& targets,
   AddQuantizeCommand(parser, model, targets.quantize, flags_of);
   CLI::App& inspect = parser.Command(
       model, "inspect", "Graph, passes, chosen kernels, memory and FLOPs", targets.inspect);
-  inspect.add_option("MODEL", targets.inspect.model, kModelDoc)->required();
+  AddModel(inspect, targets.inspect.model, targets.inspect.model_sha256, "MODEL");
   inspect.add_option("--batch", targets.inspect.batch, "Images a run, for the memory plan")
       ->check(CLI::Range(int64_t{1}, engine::kMaxBatch))
       ->capture_default_str();
@@ -339,9 +341,10 @@ void AddModelCommands(Parser& parser, Targets& targets,
       ->check(CLI::Range(1, engine::kMaxThreads))
       ->capture_default_str();
   inspect.add_flag("--json", targets.inspect.json, "One JSON object");
+  AddSettings(inspect, flags_of(inspect), {Section::kObjects});
 
   CLI::App& bench = parser.Command(model, "bench", "Images/s of inference alone", targets.bench);
-  bench.add_option("MODEL", targets.bench.model, kModelDoc)->required();
+  AddModel(bench, targets.bench.model, targets.bench.model_sha256, "MODEL");
   const auto list = [](CLI::Option* option, auto most) {
     option->delimiter(',')->allow_extra_args(false)->type_name("N,N,…");
     option->check(CLI::Range(decltype(most){1}, most).description(""));
@@ -358,6 +361,7 @@ void AddModelCommands(Parser& parser, Targets& targets,
       ->capture_default_str();
   bench.add_flag("--layers", targets.bench.layers, "Time of each node, too");
   bench.add_flag("--json", targets.bench.json, "One JSON object a line");
+  AddSettings(bench, flags_of(bench), {Section::kObjects});
   bench.footer("Example:\n  trawl model bench resnet18/ --batch 1,8,32 --threads 1,2");
 }
 

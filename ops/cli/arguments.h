@@ -104,6 +104,7 @@ struct ClassifyArguments {
 
 struct ModelInspectArguments {
   std::string model;
+  std::string model_sha256;  // may be empty
   int64_t batch = 8;
   int threads = 1;
   bool json = false;
@@ -111,6 +112,7 @@ struct ModelInspectArguments {
 
 struct ModelBenchArguments {
   std::string model;
+  std::string model_sha256;  // may be empty
   std::vector<int64_t> batches = {1, 8, 32};
   std::vector<int> threads;  // empty: 1, and all cores
   double seconds = 5;
@@ -121,9 +123,10 @@ struct ModelBenchArguments {
 
 struct ModelQuantizeArguments {
   std::string model;
-  std::string calibrate;  // a source of pictures; so is the next
-  std::string validate;   // may be empty
-  std::string labels;     // file; may be empty
+  std::string model_sha256;  // may be empty
+  std::string calibrate;     // a source of pictures; so is the next
+  std::string validate;      // may be empty
+  std::string labels;        // file; may be empty
   std::string out;
   int64_t calibration_pictures = 64;
   int64_t validation_pictures = 1000;

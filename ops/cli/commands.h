@@ -19,8 +19,10 @@ int Verify(const VerifyArguments& arguments, const Settings& settings, SignalSto
 int Repair(const RepairArguments& arguments, const Settings& settings, SignalStops& signals);
 int Retry(const RetryArguments& arguments, const Settings& settings, SignalStops& signals);
 int Classify(const ClassifyArguments& arguments, const Settings& settings, SignalStops& signals);
-int InspectModel(const ModelInspectArguments& arguments);
-int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals);
+int InspectModel(const ModelInspectArguments& arguments, const Settings& settings,
+                 SignalStops& signals);
+int BenchModel(const ModelBenchArguments& arguments, const Settings& settings,
+               SignalStops& signals);
 int QuantizeModel(const ModelQuantizeArguments& arguments, Settings settings, SignalStops& signals);
 int PrintSettings(const SettingsArguments& arguments, const Settings& settings,
                   const SettingsLoader& loader);

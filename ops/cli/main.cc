@@ -45,8 +45,12 @@ int Dispatch(const Arguments& arguments) {
           [&](const RepairArguments& command) { return Repair(command, settings, signals); },
           [&](const RetryArguments& command) { return Retry(command, settings, signals); },
           [&](const ClassifyArguments& command) { return Classify(command, settings, signals); },
-          [&](const ModelInspectArguments& command) { return InspectModel(command); },
-          [&](const ModelBenchArguments& command) { return BenchModel(command, signals); },
+          [&](const ModelInspectArguments& command) {
+            return InspectModel(command, settings, signals);
+          },
+          [&](const ModelBenchArguments& command) {
+            return BenchModel(command, settings, signals);
+          },
           [&](const ModelQuantizeArguments& command) {
             return QuantizeModel(command, settings, signals);
           },

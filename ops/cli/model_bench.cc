@@ -16,6 +16,7 @@
 #include "ops/cli/model_speed.h"
 #include "ops/cli/text.h"
 #include "ops/telemetry/log.h"
+#include "worker/models/model_source.h"
 
 namespace trawl::ops {
 namespace {
@@ -115,14 +116,15 @@ std::vector<int> OneAndAllCores() {
 
 }  // namespace
 
-int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals) {
+int BenchModel(const ModelBenchArguments& arguments, const Settings& settings,
+               SignalStops& signals) {
   const auto start = std::chrono::steady_clock::now();
-  const auto package = engine::OpenModelPackage(arguments.model);
-  if (!package) return Fail(package.error());
-  const auto model = Model::Load(*package);
-  if (!model) return Fail(model.error());
+  const auto named = worker::LoadNamedModel(arguments.model, arguments.model_sha256, settings,
+                                            signals.stops().drain);
+  if (!named) return Fail(named.error());
+  const Model& model = *named->model;
   const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
-  if (!arguments.json) PrintHeader(**model, arguments, load.count());
+  if (!arguments.json) PrintHeader(model, arguments, load.count());
   const auto all_threads = arguments.threads.empty() ? OneAndAllCores() : arguments.threads;
   for (const int threads : all_threads) {
     for (const int64_t batch : arguments.batches) {
@@ -131,9 +133,9 @@ int BenchModel(const ModelBenchArguments& arguments, SignalStops& signals) {
                              .latency = arguments.latency,
                              .layers = arguments.layers,
                              .seconds = arguments.seconds};
-      const auto speed = MeasureSpeed(**model, setup, [&] { return signals.interrupted(); });
+      const auto speed = MeasureSpeed(model, setup, [&] { return signals.interrupted(); });
       if (!speed) return Fail(speed.error());
-      Print(**model, arguments, setup, *speed);
+      Print(model, arguments, setup, *speed);
     }
   }
   return kExitDone;

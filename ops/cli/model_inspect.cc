@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <stop_token>
+#include <utility>
 
 #include "config/json_writer.h"
 #include "engine/compiled_graph.h"
@@ -20,6 +22,7 @@
 #include "ops/cli/exit_code.h"
 #include "ops/cli/text.h"
 #include "ops/telemetry/log.h"
+#include "worker/models/model_source.h"
 
 namespace trawl::ops {
 namespace {
@@ -57,11 +60,13 @@ struct Inspection {
   }
 };
 
-Result<Inspection> Inspect(const ModelInspectArguments& arguments) {
+Result<Inspection> Inspect(const ModelInspectArguments& arguments, const Settings& settings,
+                           std::stop_token stop) {
   Inspection inspection;
   const auto start = std::chrono::steady_clock::now();
-  TRAWL_ASSIGN(const engine::ModelPackage package, engine::OpenModelPackage(arguments.model));
-  TRAWL_ASSIGN(inspection.model, engine::Model::Load(package));
+  TRAWL_ASSIGN(worker::NamedModel named,
+               worker::LoadNamedModel(arguments.model, arguments.model_sha256, settings, stop));
+  inspection.model = std::move(named.model);
   inspection.load_seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   inspection.batch = arguments.batch;
@@ -201,8 +206,9 @@ void PrintNodes(const Inspection& inspection) {
 
 }  // namespace
 
-int InspectModel(const ModelInspectArguments& arguments) {
-  const auto inspection = Inspect(arguments);
+int InspectModel(const ModelInspectArguments& arguments, const Settings& settings,
+                 SignalStops& signals) {
+  const auto inspection = Inspect(arguments, settings, signals.stops().drain);
   if (!inspection) return Fail(inspection.error());
   if (arguments.json) {
     fmt::print("{}\n", Dump(InspectionJson(*inspection)));

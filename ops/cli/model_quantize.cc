@@ -19,6 +19,7 @@
 #include "ops/cli/text.h"
 #include "ops/cli/truth.h"
 #include "ops/telemetry/log.h"
+#include "worker/models/model_source.h"
 #include "worker/sandbox/child.h"
 
 namespace trawl::ops {
@@ -44,7 +45,10 @@ struct Bench {
 Result<Bench> OpenBench(const ModelQuantizeArguments& arguments, const Settings& settings,
                         const SignalStops& signals) {
   Bench bench;
-  TRAWL_ASSIGN(bench.package, engine::OpenModelPackage(arguments.model));
+  TRAWL_ASSIGN(const worker::NamedModel named,
+               worker::LoadNamedModel(arguments.model, arguments.model_sha256, settings,
+                                      signals.stops().drain));
+  bench.package = named.model->package();
   const engine::PreprocessSpec& spec = bench.package.preprocess;
   bench.floats = static_cast<size_t>(spec.height) * static_cast<size_t>(spec.width) *
                  static_cast<size_t>(spec.channel_count());

@@ -1,5 +1,6 @@
 """The fleet on a real broker and a real S3 server: a thousand keys, kill -9 in the middle."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -118,6 +119,24 @@ class FleetTest(e2e.EndToEndTest):
         self.assertEqual(self.produce().returncode, 0)
         self.assert_exactly_once(self.keys)
         self.assert_clean_error(self.produce("--top-k", "3"), 2, "top_k|top-k")
+
+    def test_a_model_in_a_bucket_is_fetched_by_workers_that_have_no_folder(self):
+        for file in e2e.MODEL.iterdir():
+            self.s3.put(f"zoo/{file.name}", file)
+        sha256 = hashlib.sha256((e2e.MODEL / "sample.onnx").read_bytes()).hexdigest()
+        model = ("--model", "s3://photos/zoo/sample.onnx", "--model-sha256")
+        self.start("collector", "--db", self.db)
+        for number in range(2):
+            self.env |= {"TRAWL_MODEL_CACHE": str(self.dir / f"models-{number}")}
+            self.start("worker", "--allow-bucket", "photos")
+        source = ("producer", "s3://photos/fleet/", "--start-after", self.keys[-100])
+        wrong = e2e.trawl(*source, *model, "0" * 64, "--job", "wrong", env=self.env)
+        self.assert_clean_error(wrong, 2, "its sha256 is [0-9a-f]{64}, not 0{64}")
+        done = e2e.trawl(*source, *model, sha256, "--job", self.job, env=self.env)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        after = self.keys[-100].encode()
+        self.assert_exactly_once([key for key in self.keys if key.encode() > after])
+        self.assertEqual(e2e.query(self.db, "SELECT count(*) FROM failures"), [(0,)])
 
     def test_a_worker_reads_nothing_outside_its_roots(self):
         self.start("collector", "--db", self.db)

@@ -135,6 +135,40 @@ class RemoteModelTest(e2e.EndToEndTest):
         self.assert_clean_error(done, 2, "has to say the sha256 of 'labels.txt'")
         self.assertEqual(self.kept(), [])
 
+    def test_the_model_commands_take_one_too(self):
+        sha256 = self.sha256(e2e.MODEL / "sample.onnx")
+        url = self.serve(e2e.MODEL) + "/sample.onnx"
+        for model in ("s3://photos/zoo/single.onnx", url):
+            with self.subTest(model=model):
+                told = e2e.trawl(
+                    *("model", "inspect", model, "--model-sha256", sha256, "--json"),
+                    env=self.environment,
+                )
+                self.assertEqual(told.returncode, 0, told.stderr)
+                here = e2e.trawl("model", "inspect", e2e.MODEL / "sample.onnx", "--json")
+                there, local = json.loads(told.stdout), json.loads(here.stdout)
+                self.assertEqual(there["nodes"], local["nodes"])
+        arguments = ("--batch", "1", "--threads", "1", "--seconds", "0.05", "--json")
+        rate = e2e.trawl(
+            "model", "bench", "s3://photos/zoo/sample", *arguments, env=self.environment
+        )
+        self.assertEqual(rate.returncode, 0, rate.stderr)
+        self.assertGreater(json.loads(rate.stdout)["images_per_second"], 0)
+        folder = self.dir / "pictures"
+        folder.mkdir()
+        for picture in self.pictures:
+            (folder / picture.name).write_bytes(picture.read_bytes())
+        made = e2e.trawl(
+            *("model", "quantize", "s3://photos/zoo/sample", "--calibrate", folder),
+            *("--out", self.dir / "int8"),
+            env=self.environment,
+        )
+        self.assertEqual(made.returncode, 0, made.stderr)
+        self.assertEqual(self.classify(self.dir / "int8").returncode, 0)
+        for command in ("inspect", "bench"):
+            refused = e2e.trawl("model", command, url, env=self.environment)
+            self.assert_clean_error(refused, 2, "needs --model-sha256")
+
     def test_a_damaged_model_is_fetched_again(self):
         self.assertEqual(self.classify("s3://photos/zoo/sample").returncode, 0)
         for weights in self.cache.rglob("sample.onnx"):
