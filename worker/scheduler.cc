@@ -34,10 +34,14 @@ std::optional<Task> Scheduler::Next(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
     if (std::optional<Task> task = Pick(clock_.Now())) {
-      changed_.notify_one();  // there may be something for another thread, too
+      ++changes_;  // it may have made room for another thread
+      changed_.notify_one();
       return task;
     }
-    if (Done()) return std::nullopt;
+    if (Done()) {
+      changed_.notify_all();  // whoever else waits was not told
+      return std::nullopt;
+    }
     const auto news = [this, seen = changes_] { return changes_ != seen; };
     if (const auto oldest = batcher_.oldest(); oldest && inferring_ < limits_.sessions) {
       changed_.wait_until(lock, stop, *oldest + delay_, news);

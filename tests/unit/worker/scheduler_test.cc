@@ -198,5 +198,20 @@ TEST_F(SchedulerTest, LosesNothingBetweenManyThreads) {
   EXPECT_EQ(inferred, kObjects * 9 / 10);
 }
 
+TEST_F(SchedulerTest, EveryThreadLearnsThatTheLastPictureWasBroken) {
+  for (int round = 0; round < 300; ++round) {
+    StageMeter meter(4);
+    Scheduler scheduler(Limits(4), milliseconds(1), meter);
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        while (scheduler.Next({})) scheduler.EndDecoding(std::nullopt);
+      });
+    }
+    for (int i = 0; i < 4; ++i) scheduler.Offer(Fetched(cats_));
+    scheduler.Close();
+  }
+}
+
 }  // namespace
 }  // namespace trawl::worker
