@@ -6,6 +6,7 @@
 #include "engine/loaders/loaders.h"
 #include "engine/passes/pass.h"
 #include "engine/passes/uses.h"
+#include "engine/quantize/means.h"
 
 namespace trawl::engine {
 namespace {
@@ -79,6 +80,22 @@ Result<Mappings> Calibrate(const Graph& graph, const QuantizationPlan& plan,
   for (const auto& [range, histogram] : histograms) by_range[range] = histogram.BestQuantization();
   for (const auto& [id, range] : plan.ranges) mappings[id] = by_range.at(range);
   return mappings;
+}
+
+Result<InputMeans> MeasureMeans(const Graph& graph, const std::vector<size_t>& products,
+                                const Mappings& mappings, const Pictures& pictures,
+                                const RunOptions& options) {
+  std::map<ValueId, MeansCounter> counters;
+  for (const size_t product : products) counters[graph.nodes()[product].inputs[0]];
+  std::vector<ValueId> values;
+  for (const auto& [id, counter] : counters) values.push_back(id);
+  TRAWL_ASSIGN(const auto runner, GraphRunner::Create(graph, values, options));
+  TRAWL_TRY(runner->Run(pictures, [&](size_t i, const ConstTensorView& x) {
+    counters[values[i]].Add(x, mappings.at(values[i]));
+  }));
+  InputMeans means;
+  for (const auto& [id, counter] : counters) means[id] = counter.Means();
+  return means;
 }
 
 Result<std::unique_ptr<GraphRunner>> ScoresRunner(const Graph& graph, const RunOptions& options) {

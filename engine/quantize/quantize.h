@@ -29,8 +29,22 @@ using Mappings = std::map<ValueId, Quantization>;
 Result<Mappings> Calibrate(const Graph& graph, const QuantizationPlan& plan,
                            const Pictures& pictures, const RunOptions& options);
 
-/// The QDQ form. `mappings`: of every value of the plan, and perhaps of others.
-Graph QuantizeGraph(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings);
+/// Means of a value by channel, over all pictures and pixels: of its numbers, and of those that its
+/// mapping has for them.
+struct ChannelMeans {
+  std::vector<double> exact, rounded;
+};
+/// By value that a product reads.
+using InputMeans = std::map<ValueId, ChannelMeans>;
+Result<InputMeans> MeasureMeans(const Graph& graph, const std::vector<size_t>& products,
+                                const Mappings& mappings, const Pictures& pictures,
+                                const RunOptions& options);
+
+/// The QDQ form. `mappings`: of every value of the plan, and perhaps of others. `means`: of what
+/// products read; their biases take back by how much rounding moves their results on average. Those
+/// of whose input there are none keep their biases.
+Graph QuantizeGraph(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings,
+                    const InputMeans& means = {});
 
 /// Scores of all pictures, one after the other.
 struct Scores {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/quantize/quantize.h"
+#include "engine/quantize/means.h"
 
 namespace trawl::engine {
 namespace {
@@ -48,11 +48,28 @@ WeightScales ScalesOf(const Node& node, const Tensor& weights, const Tensor* bia
   return result;
 }
 
+/// The real numbers that rounded weights stand for.
+std::vector<double> Dequantized(const Tensor& rounded, const WeightScales& scales) {
+  std::vector<double> numbers;
+  for (const int8_t q : rounded.data<int8_t>()) {
+    numbers.push_back(q * double{scales.scales[scales.ChannelOf(numbers.size())]});
+  }
+  return numbers;
+}
+
+void TakeBack(const std::vector<double>& errors, Tensor& bias) {
+  for (size_t c = 0; c < errors.size(); ++c) {
+    float& b = bias.mutable_data<float>()[c];
+    b = static_cast<float>(b - errors[c]);
+  }
+}
+
 /// Builds the QDQ graph node by node.
 class Rewriter {
  public:
-  Rewriter(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings)
-      : source_(graph), plan_(plan), mappings_(mappings), result_(graph) {}
+  Rewriter(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings,
+           const InputMeans& means)
+      : source_(graph), plan_(plan), mappings_(mappings), means_(means), result_(graph) {}
 
   Graph Rewrite() {
     result_.nodes().clear();
@@ -94,8 +111,10 @@ class Rewriter {
   /// The weights of a product as s8, and its bias as s32 in units of its sums.
   void QuantizeConstants(Node& node) {
     const Tensor weights = *source_.value(node.inputs[1]).constant;
+    const auto means = means_.find(node.inputs[0]);
     const bool has_bias = node.inputs.size() > 2 && node.inputs[2] != kNoValue;
-    const Tensor bias = has_bias ? *source_.value(node.inputs[2]).constant : Tensor();
+    // The source keeps its own.
+    Tensor bias = has_bias ? Tensor(*source_.value(node.inputs[2]).constant).Unshared() : Tensor();
     const Quantization& input = mappings_.at(node.inputs[0]);
     const WeightScales scales = ScalesOf(node, weights, has_bias ? &bias : nullptr, input);
     Tensor rounded(DType::kI8, weights.shape());
@@ -103,15 +122,19 @@ class Rewriter {
       const float q = std::nearbyint(weights.data<float>()[i] / scales.scales[scales.ChannelOf(i)]);
       rounded.mutable_data<int8_t>()[i] = static_cast<int8_t>(std::clamp(q, -127.0f, 127.0f));
     }
+    if (has_bias && means != means_.end()) {
+      TakeBack(MeanErrors(node, weights, Dequantized(rounded, scales), means->second), bias);
+    }
     node.inputs[1] =
         Dequantize(node.name + "_weights", std::move(rounded), scales.scales, scales.axis);
     if (!has_bias) return;
     std::vector<float> units = scales.scales;
     Tensor sums(DType::kI32, bias.shape());
+    constexpr float kMost = 2147483520.0f;  // the greatest f32 that s32 holds
     for (size_t c = 0; c < units.size(); ++c) {
       units[c] *= input.scale;
-      sums.mutable_data<int32_t>()[c] =
-          static_cast<int32_t>(std::lrint(bias.data<float>()[c] / units[c]));
+      sums.mutable_data<int32_t>()[c] = static_cast<int32_t>(
+          std::clamp(std::nearbyint(bias.data<float>()[c] / units[c]), -kMost, kMost));
     }
     node.inputs[2] = Dequantize(node.name + "_bias", std::move(sums), units, 0);
   }
@@ -133,14 +156,16 @@ class Rewriter {
   const Graph& source_;
   const QuantizationPlan& plan_;
   const Mappings& mappings_;
+  const InputMeans& means_;
   Graph result_;
   std::map<ValueId, ValueId> dequantized_;  // by value of the source
 };
 
 }  // namespace
 
-Graph QuantizeGraph(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings) {
-  return Rewriter(graph, plan, mappings).Rewrite();
+Graph QuantizeGraph(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings,
+                    const InputMeans& means) {
+  return Rewriter(graph, plan, mappings, means).Rewrite();
 }
 
 }  // namespace trawl::engine

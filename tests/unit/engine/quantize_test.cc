@@ -197,6 +197,36 @@ TEST(QuantizeGraph, StaysCloseToTheGraphInF32) {
   EXPECT_LT(error, 0.05);  // a few roundings to 1 of 256 levels
 }
 
+TEST(QuantizeGraph, TakesBackWhatRoundingMovesOnAverage) {
+  // Windows of one pixel, which see no border: on the pictures measured, no mean moves.
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 6, 5, 5});
+  const ValueId conv =
+      b.Node("Conv", {x, b.Weight({4, 3, 1, 1}), b.Weight({4})}, Attrs({{"group", int64_t{2}}}));
+  const ValueId mean = b.Node("GlobalAveragePool", {conv});
+  Graph graph = b.Build(mean);
+  ASSERT_TRUE(InferShapes(graph, true).has_value());
+  const Pictures pictures = RandomPictures(7, 6 * 5 * 5);
+  const QuantizationPlan plan = PlanQuantization(graph, {0}, /*followers=*/false);
+  const Mappings mappings = {{x, QuantizationOf(-0.4, 0.9)}};  // clips, and is coarse
+  const auto means = MeasureMeans(graph, {0}, mappings, pictures, {});
+  ASSERT_TRUE(means.has_value());
+  const Scores expected = *ComputeScores(**ScoresRunner(graph, {}), pictures);
+  const auto moved = [&](const InputMeans& known) {
+    const auto rounded = ScoresRunner(QuantizeGraph(graph, plan, mappings, known), {});
+    const Scores scores = *ComputeScores(**rounded, pictures);
+    std::vector<double> errors(4);
+    for (size_t i = 0; i < scores.values.size(); ++i) {
+      errors[i % 4] += (double{scores.values[i]} - expected.values[i]) / 7;
+    }
+    return std::ranges::max(errors, {}, [](double e) { return std::fabs(e); });
+  };
+  EXPECT_LT(std::fabs(moved(*means)), 0.001);
+  EXPECT_GT(std::fabs(moved({})), 0.02);
+  const Scores still = *ComputeScores(**ScoresRunner(graph, {}), pictures);
+  EXPECT_EQ(still.values, expected.values) << "the graph it was made of has changed";
+}
+
 TEST(QuantizeGraph, KeepsABiasThatIsLargeForItsWeightsWithinS32) {
   GraphBuilder b;
   const ValueId x = b.Input({kBatch, 1, 4, 4});
