@@ -55,9 +55,9 @@ class ModelCache {
 
   /// May wait long for a model that has to be fetched, until `stop`. Errors: kPermissionDenied
   /// (outside of allow-root or allow-bucket), kFailedPrecondition (another digest), kUnimplemented
-  /// (neither file:// nor fetched), kResourceExhausted (more than all models may take), kCancelled, and those of OpenModelPackage, Model::Load and
-  /// RemoteModels. A refusal is remembered for kRetryAfter, so that a job with a broken model does
-  /// not read it for each message.
+  /// (neither file:// nor fetched), kResourceExhausted (more than all models may take), kCancelled,
+  /// and those of OpenModelPackage, Model::Load and RemoteModels. A refusal is remembered for
+  /// kRetryAfter, so that a job with a broken model does not read it for each message.
   Result<std::shared_ptr<const engine::Model>> Get(const ModelRef& ref,
                                                    const std::stop_token& stop);
 
