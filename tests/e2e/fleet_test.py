@@ -136,7 +136,10 @@ class FleetTest(e2e.EndToEndTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         after = self.keys[-100].encode()
         self.assert_exactly_once([key for key in self.keys if key.encode() > after])
-        self.assertEqual(e2e.query(self.db, "SELECT key, code, message FROM failures"), [])
+        failures = e2e.query(
+            self.db, "SELECT key, code, message FROM failures WHERE job = ?", self.job
+        )
+        self.assertEqual(failures, [])
 
     def test_a_worker_reads_nothing_outside_its_roots(self):
         self.start("collector", "--db", self.db)

@@ -67,11 +67,12 @@ class PoisonTest : public Test {
 
   /// Runs a worker in a child until there are `count` results. Its exit code.
   int WorkInChild(size_t count, const std::set<std::string>& deadly) {
+    // No threads but this one: another might hold the allocator's lock while the child is made.
+    world_.objects.reset();
     world_.CloseLog();
     std::fflush(nullptr);
     const pid_t child = fork();
     if (child == 0) {
-      static_cast<void>(world_.objects.release());  // its threads stayed behind
       world_.objects = storage::OpenObjectStore(world_.settings).value();
       world_.OpenLog();
       DeadlyStore store(*world_.objects, deadly);
