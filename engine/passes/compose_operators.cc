@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/kernels/activation.h"
 #include "engine/ops/operands.h"
 #include "engine/passes/pass.h"
 #include "engine/passes/uses.h"
@@ -11,12 +12,13 @@ namespace trawl::engine {
 namespace {
 
 /// `gate` of x · gate(x) makes the product this operator; "" when none.
-std::string_view GatedBy(const Node& gate) {
-  if (gate.op == "Sigmoid") return "Swish";
-  if (gate.op != "HardSigmoid") return "";
-  const float alpha = gate.attributes.Float("alpha", 0.2f).value_or(0);
-  const float beta = gate.attributes.Float("beta", 0.5f).value_or(0);
-  return std::abs(alpha - 1.0f / 6) < 1e-6f && beta == 0.5f ? "HardSwish" : "";
+std::string_view GatedBy(const Graph& graph, const Node& gate) {
+  const auto activation = AsActivation(graph, gate);
+  if (!activation) return "";
+  if (activation->kind == ActivationKind::kSigmoid) return "Swish";
+  const bool is_hard = activation->kind == ActivationKind::kHardSigmoid &&
+                       std::abs(activation->alpha - 1.0f / 6) < 1e-6f && activation->beta == 0.5f;
+  return is_hard ? "HardSwish" : "";
 }
 
 /// x · sigmoid(x), whichever is written first.
@@ -26,7 +28,7 @@ bool ComposeGate(const Graph& graph, const Uses& uses, Node& product) {
     const auto producer = uses.Producer(product.inputs[i]);
     if (!producer || !uses.OnlyReader(product.inputs[i])) continue;
     const Node& gate = graph.nodes()[*producer];
-    const std::string_view op = GatedBy(gate);
+    const std::string_view op = GatedBy(graph, gate);
     if (op.empty() || gate.inputs[0] != product.inputs[1 - i]) continue;
     product.op = op;
     product.inputs = {gate.inputs[0]};
