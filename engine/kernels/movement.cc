@@ -12,18 +12,16 @@ namespace {
 
 constexpr int64_t kTile = 16;  // elements: a cache line of floats
 
-/// to[i][j] = from[i · rows_step + j · columns_step], where neighbours in `to` are to_step apart
-/// by row. One of the steps is 1.
+/// to[i · to_step + j] = from[i + j · from_step].
 template <class Element>
-void TransposeTiles(Element* to, int64_t to_step, const Element* from, int64_t rows_step,
-                    int64_t columns_step, int64_t rows, int64_t columns) {
+void TransposeTiles(Element* to, int64_t to_step, const Element* from, int64_t from_step,
+                    int64_t rows, int64_t columns) {
   for (int64_t top = 0; top < rows; top += kTile) {
     const int64_t bottom = std::min(top + kTile, rows);
     for (int64_t left = 0; left < columns; left += kTile) {
       const int64_t right = std::min(left + kTile, columns);
       for (int64_t i = top; i < bottom; ++i) {
-        for (int64_t j = left; j < right; ++j)
-          to[i * to_step + j] = from[i * rows_step + j * columns_step];
+        for (int64_t j = left; j < right; ++j) to[i * to_step + j] = from[i + j * from_step];
       }
     }
   }
@@ -40,10 +38,10 @@ void Copy(Element* to, const Element* from, const MergedDims<1>& dims) {
   const Dims& strides = dims.strides[0];
   const int64_t columns = dims.shape[inner], step = strides[inner];
   const Dims own = RowMajorStrides({dims.shape.data(), dims.rank});
-  // The dimension along which the input's neighbours lie, when that is not the innermost.
-  const auto* row = step == 1 ? nullptr : std::find(strides.data(), strides.data() + inner, 1);
-  const auto rows_at = static_cast<size_t>(row - strides.data());
-  const bool transposes = row != nullptr && rows_at < inner;
+  // The dimension along which the input's neighbours lie; `inner` where none does.
+  const auto rows_at =
+      static_cast<size_t>(std::find(strides.begin(), strides.begin() + inner, 1) - strides.begin());
+  const bool transposes = step != 1 && rows_at < inner;
   Dims outer = dims.shape;
   if (transposes) outer[rows_at] = 1;
   ForEachIndex<2>({outer.data(), inner}, {strides, own}, [&](const auto& at) {
@@ -52,35 +50,16 @@ void Copy(Element* to, const Element* from, const MergedDims<1>& dims) {
     if (step == 1) {
       std::memcpy(y, x, static_cast<size_t>(columns) * sizeof(Element));
     } else if (transposes) {
-      TransposeTiles(y, own[rows_at], x, 1, step, dims.shape[rows_at], columns);
+      TransposeTiles(y, own[rows_at], x, step, dims.shape[rows_at], columns);
     } else {
       for (int64_t j = 0; j < columns; ++j) y[j] = x[j * step];
     }
   });
 }
 
-template <class Element>
-void CopyAs(const KernelCall& call, const StridedRead& read) {
-  Copy(reinterpret_cast<Element*>(call.outputs[0].bytes),
-       reinterpret_cast<const Element*>(call.inputs[0].bytes) + read.offset,
-       Merge<1>(call.outputs[0].shape, {read.strides}));
-}
-
 KernelResult Make(const NodeView& node) {
-  TRAWL_ASSIGN(const StridedReader reader, ReaderOf(node));
-  return MakeKernel([reader](const KernelCall& call) {
-    if (call.outputs[0].size() == 0) return OkStatus();
-    switch (ByteSize(call.inputs[0].dtype)) {
-      case 1:
-        CopyAs<uint8_t>(call, reader(call));
-        break;
-      case 4:
-        CopyAs<uint32_t>(call, reader(call));
-        break;
-      default:
-        CopyAs<uint64_t>(call, reader(call));
-    }
-    return OkStatus();
+  return MakeStridedCopy(node, [](auto* to, const auto* from, auto shape, const Dims& strides) {
+    Copy(to, from, Merge<1>(shape, {strides}));
   });
 }
 

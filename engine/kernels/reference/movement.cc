@@ -66,29 +66,9 @@ KernelResult MakeSplit(const NodeView& node) {
 }
 
 /// One element after the other.
-template <class Element>
-void CopyElements(const KernelCall& call, const StridedRead& read) {
-  const auto* from = reinterpret_cast<const Element*>(call.inputs[0].bytes) + read.offset;
-  auto* to = reinterpret_cast<Element*>(call.outputs[0].bytes);
-  ForEachIndex<1>(call.outputs[0].shape, {read.strides},
-                  [&](const auto& at) { *to++ = from[at[0]]; });
-}
-
 KernelResult MakeStrided(const NodeView& node) {
-  TRAWL_ASSIGN(const StridedReader reader, ReaderOf(node));
-  return MakeKernel([reader](const KernelCall& call) {
-    if (call.outputs[0].size() == 0) return OkStatus();
-    switch (ByteSize(call.inputs[0].dtype)) {
-      case 1:
-        CopyElements<uint8_t>(call, reader(call));
-        break;
-      case 4:
-        CopyElements<uint32_t>(call, reader(call));
-        break;
-      default:
-        CopyElements<uint64_t>(call, reader(call));
-    }
-    return OkStatus();
+  return MakeStridedCopy(node, [](auto* to, const auto* from, auto shape, const Dims& strides) {
+    ForEachIndex<1>(shape, {strides}, [&](const auto& at) { *to++ = from[at[0]]; });
   });
 }
 
