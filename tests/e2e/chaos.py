@@ -253,9 +253,10 @@ class ChaosBroker:
             raise AssertionError(f"deleting {topic}: {answer}")
 
     def put(self, topic, values):
-        """Lines, all over the partitions."""
+        """Lines, all over the partitions, which a producer that lingers on one would not do."""
         subprocess.run(
-            ["kcat", "-P", "-b", self.address, "-t", topic],
+            ["kcat", "-P", "-b", self.address, "-t", topic]
+            + ["-X", "sticky.partitioning.linger.ms=0"],
             input=b"\n".join(values) + b"\n",
             check=True,
             timeout=e2e.TIMEOUT_S,
