@@ -39,10 +39,24 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref
     return entries_.back().model;
   }
 
+  auto model = Load(ref, stop);
+  if (!model && model.error().code() == Code::kCancelled) return model;
+  return Remember(ref, std::move(model));
+}
+
+void ModelCache::Adopt(LoadedModel known) { Remember(known.ref, std::move(known.model)); }
+
+const Result<std::shared_ptr<const engine::Model>>& ModelCache::Remember(
+    const ModelRef& ref, Result<std::shared_ptr<const engine::Model>> model) {
   if (entries_.size() >= kModels) entries_.erase(entries_.begin());
   size_t bytes = 0;
-  auto model = LoadWithin(ref, stop, bytes);
-  if (!model && model.error().code() == Code::kCancelled) return model;
+  if (model) {
+    if (const auto admitted = Admit(*model)) {
+      bytes = *admitted;
+    } else {
+      model = tl::unexpected(admitted.error());
+    }
+  }
   if (model) {
     ops::Log(ops::LogLevel::kInfo, "model loaded",
              {{"name", ref.name}, {"digest", ref.digest}, {"bytes", bytes}});
@@ -61,10 +75,7 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::Get(const ModelRef& ref
 }
 
 /// What a model takes is known when it is there: until others have made room, both are.
-Result<std::shared_ptr<const engine::Model>> ModelCache::LoadWithin(const ModelRef& ref,
-                                                                    const std::stop_token& stop,
-                                                                    size_t& bytes) {
-  TRAWL_ASSIGN(auto model, Load(ref, stop));
+Result<size_t> ModelCache::Admit(const std::shared_ptr<const engine::Model>& model) {
   TRAWL_ASSIGN(const size_t needed,
                ModelBytes(model, limits_.sessions, static_cast<int>(limits_.batch_size)));
   if (needed > limits_.bytes)
@@ -74,8 +85,7 @@ Result<std::shared_ptr<const engine::Model>> ModelCache::LoadWithin(const ModelR
         "give more memory, or fewer --sessions",
         needed >> 20, limits_.sessions, limits_.batch_size, limits_.bytes >> 20);
   MakeRoom(needed);
-  bytes = needed;
-  return model;
+  return needed;
 }
 
 void ModelCache::MakeRoom(size_t bytes) {

@@ -27,6 +27,12 @@ using Models = std::vector<std::shared_ptr<const engine::Model>>;
 Result<size_t> ModelBytes(const std::shared_ptr<const engine::Model>& model, size_t sessions,
                           int batch_size);
 
+/// A model that is loaded already, and what messages call it.
+struct LoadedModel {
+  ModelRef ref;
+  std::shared_ptr<const engine::Model> model;
+};
+
 /// What the models of a cache may take together: their weights, and a session of `batch_size` for
 /// each of so many threads.
 struct ModelLimits {
@@ -61,6 +67,10 @@ class ModelCache {
   Result<std::shared_ptr<const engine::Model>> Get(const ModelRef& ref,
                                                    const std::stop_token& stop);
 
+  /// Whoever loaded it vouches for its being `known.ref`. The limits are those of what Get loads:
+  /// of a model beyond them, Get says so.
+  void Adopt(LoadedModel known);
+
   static constexpr std::chrono::seconds kRetryAfter{15};
 
  private:
@@ -71,9 +81,11 @@ class ModelCache {
     size_t bytes = 0;
   };
 
-  Result<std::shared_ptr<const engine::Model>> LoadWithin(const ModelRef& ref,
-                                                          const std::stop_token& stop,
-                                                          size_t& bytes);
+  /// The bytes that it takes, for which others have made room.
+  Result<size_t> Admit(const std::shared_ptr<const engine::Model>& model);
+  /// What Get answers from now on: the model, or why there is none.
+  const Result<std::shared_ptr<const engine::Model>>& Remember(
+      const ModelRef& ref, Result<std::shared_ptr<const engine::Model>> model);
   /// Lets models go until so many more bytes fit.
   void MakeRoom(size_t bytes);
   void Tell() const;

@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "config/clock.h"
@@ -39,6 +40,9 @@ class Pipeline {
   /// Closes the queues front to back and waits for the downloads and the threads. Batches whose
   /// downloads were not cancelled are finished first, unless Abort was called.
   ~Pipeline();
+
+  /// Before the first TrySubmit: a model that need not be loaded again.
+  void Adopt(LoadedModel known) { models_.Adopt(std::move(known)); }
 
   /// Without threads: does one thing of what there is to do. False: there is nothing. Waits for
   /// nothing but budgets, hence never when they hold all that is in flight.

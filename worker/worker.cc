@@ -1,5 +1,7 @@
 #include "worker/worker.h"
 
+#include <utility>
+
 #include "ops/telemetry/log.h"
 #include "storage/topics.h"
 #include "worker/limits.h"
@@ -9,7 +11,7 @@
 
 namespace trawl::worker {
 
-Status RunWorker(const WorkerOptions& options, StopSignals stop) {
+Status RunWorker(const WorkerOptions& options, StopSignals stop, LoadedModel known) {
   TRAWL_TRY(options.log.EnsureTopics(storage::TopicSpecs(options.settings)));
   const WorkerLimits limits = WorkerLimits::From(options.settings, AvailableCores());
   ops::Log(ops::LogLevel::kInfo, "worker ready",
@@ -21,6 +23,7 @@ Status RunWorker(const WorkerOptions& options, StopSignals stop) {
                DecoderPool::Start(DecoderOptions::From(options.settings, options.decoder_command,
                                                        limits.decode_threads)));
   Pipeline pipeline(options.settings, limits, options.objects, *decoders, options.clock);
+  if (known.model) pipeline.Adopt(std::move(known));
   LogLoop loop(options, limits, pipeline, std::move(stop));
   const Status ended = loop.Run();
   // Drained, it holds nothing; otherwise nobody wants what it holds.

@@ -13,6 +13,7 @@
 #include "config/stop.h"
 #include "storage/message_log/message_log.h"
 #include "storage/object_store/object_store.h"
+#include "worker/model_cache.h"
 
 namespace trawl::worker {
 
@@ -36,7 +37,8 @@ struct WorkerOptions {
   Clock& clock = SystemClock();
 };
 
-/// Runs until a stop signal, or a failure that no retry heals. Drain returns OK.
-Status RunWorker(const WorkerOptions& options, StopSignals stop);
+/// Runs until a stop signal, or a failure that no retry heals. Drain returns OK. `known`: a model
+/// that whoever calls has loaded already, or none; the worker lets it go like any other.
+Status RunWorker(const WorkerOptions& options, StopSignals stop, LoadedModel known = {});
 
 }  // namespace trawl::worker

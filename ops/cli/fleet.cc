@@ -78,7 +78,8 @@ class ListingProgress {
 
 Result<producer::ProducerReport> ProduceJob(const ProducerArguments& arguments,
                                             const Settings& settings, StopSignals stop) {
-  TRAWL_ASSIGN(const PreparedJob prepared, PrepareJob(arguments.job, settings, stop.drain));
+  TRAWL_ASSIGN(PreparedJob prepared, PrepareJob(arguments.job, settings, stop.drain));
+  prepared.model.reset();  // workers have their own
   TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
   TRAWL_ASSIGN(const auto objects, storage::OpenObjectStore(settings));
   TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));

@@ -18,6 +18,7 @@ Result<PreparedJob> PrepareJob(const JobArguments& arguments, const Settings& se
   job.spec.source = std::move(source.source);
   job.spec.model = {named.uri, package.name, package.digest, package.preprocess_digest};
   job.spec.top_k = static_cast<int>(settings.top_k);
+  job.model = named.model;
   return job;
 }
 

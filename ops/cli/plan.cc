@@ -16,7 +16,6 @@
 #include "ops/telemetry/log.h"
 #include "worker/limits.h"
 #include "worker/model_cache.h"
-#include "worker/models/model_source.h"
 
 namespace trawl::ops {
 namespace {
@@ -129,13 +128,10 @@ Result<PlanReport> MakePlan(const PlanArguments& arguments, const Settings& sett
   if (report.keys.keys == 0) return report;
   fmt::print(stderr, "Classifying {} of {}{}\n", report.keys.objects.size(), report.keys.keys,
              report.keys.whole ? "" : "+");
-  TRAWL_ASSIGN(report.sample, RunSample(job.spec, report.keys.objects, settings, *store, stop));
-  TRAWL_ASSIGN(const worker::NamedModel named,
-               worker::LoadNamedModel(arguments.job.model, arguments.job.model_sha256, settings,
-                                      stop.drain));
-  TRAWL_ASSIGN(report.batch_size, SuggestBatch(named.model, signals));
+  TRAWL_ASSIGN(report.sample, RunSample(job, report.keys.objects, settings, *store, stop));
+  TRAWL_ASSIGN(report.batch_size, SuggestBatch(job.model, signals));
   TRAWL_ASSIGN(report.model_bytes,
-               worker::ModelBytes(named.model, static_cast<size_t>(report.fleet.cores),
+               worker::ModelBytes(job.model, static_cast<size_t>(report.fleet.cores),
                                   static_cast<int>(report.batch_size)));
   Conclude(arguments, report);
   return report;

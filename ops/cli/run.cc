@@ -112,16 +112,19 @@ Status CatchUp(const std::string& job_id, Workshop& workshop) {
 /// The three roles and the first failure among them.
 class Crew {
  public:
-  Crew(const Settings& settings, Workshop& workshop, const PreparedJob& prepared,
+  /// The worker gets the model that `prepared` has, and is the only one who keeps it.
+  Crew(const Settings& settings, Workshop& workshop, PreparedJob& prepared,
        const std::string& job_id, const JobArguments& job)
       : settings_(settings), workshop_(workshop) {
+    const JobSpec spec = prepared.spec;
+    const std::string prefix = prepared.prefix;
     Start([=, this](StopSignals stop) {
       const producer::ProducerOptions options{.settings = settings_,
                                               .log = *workshop_.log,
                                               .objects = *workshop_.objects,
                                               .job_id = job_id,
-                                              .spec = prepared.spec,
-                                              .prefix = prepared.prefix,
+                                              .spec = spec,
+                                              .prefix = prefix,
                                               .manifest_path = job.manifest,
                                               .manifest_column = job.manifest_column,
                                               .filter = job.filter,
@@ -131,7 +134,8 @@ class Crew {
       // Of a cancelled job nothing more is listed, and the worker ends what is enqueued.
       return report || IsCancelled(*workshop_.log, job_id) ? OkStatus() : report.error();
     });
-    Start([this](StopSignals stop) {
+    Start([this, known = worker::LoadedModel{spec.model, std::move(prepared.model)}](
+              StopSignals stop) mutable {
       return worker::RunWorker({.settings = settings_,
                                 .log = *workshop_.log,
                                 .objects = *workshop_.objects,
@@ -139,7 +143,7 @@ class Crew {
                                 .transactional_id = "trawl-run",
                                 .on_progress = {},
                                 .decoder_command = worker::DecoderCommand()},
-                               stop);
+                               stop, std::move(known));
     });
     Start([this](StopSignals stop) {
       return storage::RunCollector({.settings = settings_,
@@ -261,7 +265,7 @@ int Run(const RunArguments& arguments, Settings settings, SignalStops& signals) 
   settings.work_partitions = std::min(settings.work_partitions, kRunWorkPartitions);
 
   const auto started = SystemClock().Now();
-  const auto prepared = PrepareJob(arguments.job, settings, signals.stops().drain);
+  auto prepared = PrepareJob(arguments.job, settings, signals.stops().drain);
   if (!prepared) return Fail(prepared.error());
   auto workshop = OpenWorkshop(arguments, settings);
   if (!workshop) return Fail(workshop.error());

@@ -142,7 +142,7 @@ Result<KeySample> DrawSample(producer::Feed& feed, uint64_t most_keys, size_t co
   return sample;
 }
 
-Result<SampleOutcome> RunSample(const JobSpec& spec, std::vector<ObjectRef> objects,
+Result<SampleOutcome> RunSample(const PreparedJob& job, std::vector<ObjectRef> objects,
                                 const Settings& settings, storage::ObjectStore& store,
                                 const StopSignals& stop) {
   const worker::WorkerLimits limits =
@@ -154,7 +154,8 @@ Result<SampleOutcome> RunSample(const JobSpec& spec, std::vector<ObjectRef> obje
   SampleOutcome outcome;
   {
     worker::Pipeline pipeline(settings, limits, counter, *decoders);
-    SampleRunner runner(spec, settings, pipeline);
+    pipeline.Adopt({job.spec.model, job.model});
+    SampleRunner runner(job.spec, settings, pipeline);
     const auto run = [&](std::span<const ObjectRef> some) {
       auto records = runner.Run(some, stop.drain);
       if (!records) pipeline.Abort();

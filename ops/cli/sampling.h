@@ -11,6 +11,7 @@
 #include "config/settings.h"
 #include "config/status.h"
 #include "config/stop.h"
+#include "ops/cli/job_setup.h"
 #include "producer/feed.h"
 #include "storage/object_store/object_store.h"
 
@@ -43,7 +44,7 @@ struct SampleOutcome {
 /// Downloads, decodes and classifies the objects as a worker does, with its limits. A few that come
 /// first are not measured: they wait for connections and for the model. Errors: those of starting
 /// decoders; kCancelled.
-Result<SampleOutcome> RunSample(const JobSpec& spec, std::vector<ObjectRef> objects,
+Result<SampleOutcome> RunSample(const PreparedJob& job, std::vector<ObjectRef> objects,
                                 const Settings& settings, storage::ObjectStore& store,
                                 const StopSignals& stop);
 

@@ -81,6 +81,26 @@ TEST_F(ModelCacheTest, AModelThatTheMemoryCannotHoldIsRefusedAndNoOtherMakesRoom
       << refused.error().message();
 }
 
+TEST_F(ModelCacheTest, AModelThatSomebodyHasLoadedIsNotLoadedAgain) {
+  const ModelRef ref = Copy("m");
+  const std::string path = ref.uri.substr(std::string("file://").size());
+  const auto model = engine::Model::Load(*engine::OpenModelPackage(path));
+  ASSERT_TRUE(model);
+  std::filesystem::remove(path);
+  ModelCache cache(settings_, SystemClock());
+  cache.Adopt({ref, *model});
+  const auto got = cache.Get(ref, {});
+  ASSERT_TRUE(got) << got.error().message();
+  EXPECT_EQ(*got, *model);
+  ModelRef other = ref;
+  other.digest = std::string(64, '0');
+  EXPECT_FALSE(cache.Get(other, {})) << "of that name, but not the one that is meant";
+
+  ModelCache tight(settings_, SystemClock(), {SampleBytes() - 1, 1, 1});
+  tight.Adopt({ref, *model});
+  EXPECT_EQ(tight.Get(ref, {}).error().code(), Code::kResourceExhausted);
+}
+
 TEST_F(ModelCacheTest, FetchesWhatAMessageNamesAndChecksThatItIsTheOne) {
   testing::FaultServer server;
   server.Play("/m.onnx", {{testing::Reply(200, testing::ReadFile(kOnnx))}});
