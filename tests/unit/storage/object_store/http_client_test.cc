@@ -231,6 +231,13 @@ TEST_F(HttpClientTest, SequentialRequestsShareAConnection) {
   EXPECT_EQ(server_.Connections(), 1);
 }
 
+TEST_F(HttpClientTest, AConnectionThatTheServerHasClosedIsReplaced) {
+  server_.Play("/k", {{Reply(200, "hello"), Close()}, {Close()}, {Reply(200, "hello")}});
+  EXPECT_EQ(CodeOf(Run("/k")), "ok");
+  EXPECT_EQ(CodeOf(Run("/k")), "ok") << "closed while idle, then before any answer";
+  EXPECT_EQ(server_.RequestsFor("/k"), 3);
+}
+
 TEST_F(HttpClientTest, InformationalRepliesAreNotTheReply) {
   server_.Play("/k",
                {{Send("HTTP/1.1 103 Early Hints\r\nETag: \"hint\"\r\nContent-Length: 9\r\n\r\n"),

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <png.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <string_view>
@@ -142,6 +143,45 @@ TEST(Png, ForgivesADamagedChunkThatIsNotPixels) {
   const auto image = DecodeImage(file, {});
   ASSERT_TRUE(image) << image.error().message;
   EXPECT_EQ(image->pixels, stored.pixels);
+}
+
+/// A chunk with its length and checksum.
+File Chunk(std::string_view type, std::string_view start, std::span<const uint8_t> data) {
+  std::string body(type);
+  body += start;
+  body.append(data.begin(), data.end());
+  const auto append = [](uLong value, std::string& text) {
+    for (const int shift : {24, 16, 8, 0}) text += static_cast<char>(value >> shift & 0xFF);
+  };
+  std::string chunk;
+  append(body.size() - type.size(), chunk);
+  chunk += body;
+  append(crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())),
+         chunk);
+  return FileOf(chunk);
+}
+
+TEST(Png, SkipsPackedTextAndProfilesWithoutUnpackingThem) {
+  const std::vector<uint8_t> zeros(16 << 20);
+  std::vector<uint8_t> packed(64 << 10);
+  uLongf size = packed.size();
+  ASSERT_EQ(compress2(packed.data(), &size, zeros.data(), zeros.size(), 9), Z_OK);
+  packed.resize(size);
+  const Image stored = NoisePicture(5, 5, 3);
+  const std::pair<std::string_view, std::string_view> kinds[] = {
+      {"zTXt"sv, "Comment\0\0"sv}, {"iTXt"sv, "Comment\0\1\0\0\0"sv}, {"iCCP"sv, "p\0\0"sv}};
+  for (const auto& [type, start] : kinds) {
+    File file = EncodePng(stored);
+    const File bomb = Chunk(type, start, packed);
+    file.insert(file.begin() + 33, bomb.begin(), bomb.end());  // behind the header's chunk
+    EXPECT_LT(testing::PeakGrowth([&] {
+                const auto image = DecodeImage(file, {});
+                ASSERT_TRUE(image) << type << ": " << image.error().message;
+                EXPECT_EQ(image->pixels, stored.pixels);
+              }),
+              1 << 20)
+        << type;
+  }
 }
 
 /// A PNG whose header says height × width, checksum and all, over the pixels of a small picture.

@@ -108,7 +108,8 @@ TEST(DecoderPool, EndsADecoderThatReachesForAnythingElse) {
   const auto pool = ObedientPool();
   ASSERT_NE(pool, nullptr);
   ASSERT_TRUE(pool->layers() & kSystemCalls);
-  for (const char* order : {"socket", "open", "execute", "fork", "kill parent", "make code"})
+  for (const char* order :
+       {"socket", "open", "execute", "fork", "kill parent", "trace parent", "make code"})
     ExpectError(Order(*pool, order), ObjectErrorCode::kDecoderCrash,
                 kSanitized ? "denied" : "system call");
   if (kSanitized) return;  // its reports go elsewhere

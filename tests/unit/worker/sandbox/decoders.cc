@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -62,6 +63,8 @@ ObjectResult<void> Obey(std::span<const std::byte> bytes, const ImageLimits&,
   if (order == "execute") return Refused(execve("/bin/true", no_arguments, no_arguments));
   if (order == "fork") return Refused(static_cast<int>(syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)));
   if (order == "kill parent") return Refused(kill(getppid(), SIGKILL));
+  if (order == "trace parent")
+    return Refused(static_cast<int>(ptrace(PTRACE_ATTACH, getppid(), nullptr, nullptr)));
   if (order == "write elsewhere") return Refused(static_cast<int>(write(kMemoryFd, "x", 1)));
   if (order == "make code")
     return Refused(mmap(nullptr, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
