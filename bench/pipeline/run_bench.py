@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures `trawl run` from a folder of images into SQLite: images/s, peak memory, busy shares.
+"""Measures `trawl run` from a folder of images into SQLite: images/s, memory, busy shares.
 
 Each round is a fresh process with a fresh database; the figures are medians over the rounds, with
 minimum and maximum beside. The rate counts everything from exec to exit. Standard library only.
@@ -14,6 +14,17 @@ import subprocess
 import sys
 import tempfile
 import time
+
+SAMPLE_S = 0.05
+
+
+def resident_mib(pid):
+    """Now, or None when the process has just ended."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        return None
 
 
 def run_once(arguments, scratch):
@@ -31,12 +42,20 @@ def run_once(arguments, scratch):
         *arguments.extra,
     ]
     started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = process.stderr.read().decode()
-    _, wait_status, usage = os.wait4(process.pid, 0)
+    errors = pathlib.Path(scratch) / "stderr"
+    with open(errors, "w", encoding="utf-8") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
+    resident = []
+    while True:
+        ended_pid, wait_status, usage = os.wait4(process.pid, os.WNOHANG)
+        if ended_pid:
+            break
+        resident.append(resident_mib(process.pid))
+        time.sleep(SAMPLE_S)
     elapsed = time.monotonic() - started
     if os.waitstatus_to_exitcode(wait_status) not in (0, 1):
-        sys.exit(f"{' '.join(command)}\n{errors}")
+        sys.exit(f"{' '.join(command)}\n{errors.read_text(encoding='utf-8')}")
+    resident = [mib for mib in resident if mib]
     status = json.loads(
         subprocess.run(
             [arguments.trawl, "status", "bench", "--db", str(db), "--json"],
@@ -48,6 +67,7 @@ def run_once(arguments, scratch):
     return {
         "images_per_second": ended / elapsed,
         "peak_rss_mib": usage.ru_maxrss / 1024,
+        **{f"rss_mib_after_{t}0_%": resident[len(resident) * t // 10] for t in (1, 5, 9)},
         "cpu_seconds_per_image": (usage.ru_utime + usage.ru_stime) / max(ended, 1),
         "images": ended,
         "failed": status["failed"],
