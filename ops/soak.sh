@@ -9,11 +9,16 @@
 #     kills       100,000 keys, 4 workers, 50 kills -9 of workers and collector
 #     brokers     10 kills -9 of a broker
 #     sigterms    100 SIGTERMs
-#     producer    10^6 keys listed under 20 kills -9
+#     producer    10^6 keys of a manifest enqueued under 20 kills -9
+#     listing     40,000 keys of an S3 server listed in several places under 20 kills -9
 #     stops       10 workers that stop past their time-outs
 #     rebalance   workers that join, leave, die on the way or cannot commit
 #     ends        20 ends of transactions that arrive late
 #     poison      10,000 malformed messages among 10,000 good ones
+#     down        all brokers down for five minutes: memory and CPU of those who wait
+#     silent      a node that nobody reaches but its fellow nodes, for ten minutes
+#     hang        a node that hangs while the others go on without it
+#     clocks      wall clocks an hour apart, that jump
 #     rest        what the chaos tests break beside these, once
 #     oracle      eight seeded bugs, each of which the oracle has to see
 #     throughput  10^6 keys through a model that does nothing; wants a quiet machine
@@ -24,8 +29,8 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-PIECES=(simulation failpoints kills brokers sigterms producer stops rebalance ends poison rest
-  oracle throughput)
+PIECES=(simulation failpoints kills brokers sigterms producer listing stops rebalance ends poison
+  down silent hang clocks rest oracle throughput)
 report=bench/results/soak.md
 said=build/soak
 
@@ -61,9 +66,17 @@ command_of() {
         ChaosTest.test_sigterm_ends_with_0_within_25_seconds)
       ;;
     producer)
-      what="kill -9 of a producer while it lists" pattern="[0-9]+ keys, [0-9]+ kills, .*MiB"
+      what="kill -9 of a producer while it reads a manifest"
+      pattern="[0-9]+ keys, [0-9]+ kills, .*MiB"
       command=(env $nodes TRAWL_E2E_KEYS=1000000 TRAWL_E2E_KILLS=20 python3
         tests/e2e/producer_test.py ProducerTest.test_kill_9_while_it_reads_a_manifest)
+      ;;
+    listing)
+      what="kill -9 of a producer while it lists an S3 server"
+      pattern="[0-9]+ keys, [0-9]+ kills, .*MiB"
+      command=(env $nodes TRAWL_E2E_S3_KEYS=40000 TRAWL_E2E_KILLS=20 python3
+        tests/e2e/producer_test.py
+        ProducerTest.test_kill_9_while_it_lists_a_bucket_in_several_places)
       ;;
     stops)
       what="SIGSTOP past the time-outs"
@@ -83,6 +96,25 @@ command_of() {
       what="malformed messages" pattern="[0-9]+ malformed messages, .*"
       command=(env $nodes TRAWL_POISON=10000 python3 tests/e2e/poison_test.py
         PoisonTest.test_malformed_messages_are_one_failure_each)
+      ;;
+    down)
+      what="all brokers down" pattern="[0-9]+ s without a broker: .*"
+      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_OUTAGE_S=300 python3 "$chaos"
+        ChaosTest.test_brokers_that_are_all_down_are_waited_for_at_next_to_no_cost)
+      ;;
+    silent)
+      what="a node that is silent for ten minutes"
+      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_OUTAGE_S=600 python3 "$chaos"
+        ChaosTest.test_a_node_that_nobody_reaches_but_its_fellow_nodes)
+      ;;
+    hang)
+      what="a node that hangs"
+      command=(env $nodes TRAWL_CHAOS_KEYS=20000 python3 "$chaos"
+        ChaosTest.test_a_broker_that_hangs_and_whose_kernel_goes_on)
+      ;;
+    clocks)
+      what="wall clocks that are wrong"
+      command=(env $nodes python3 tests/e2e/clock_test.py)
       ;;
     rest)
       what="everything else that breaks" pattern="Ran [0-9]+ tests"
@@ -132,7 +164,7 @@ write_report() {
 }
 
 case "${1-}" in
-  -h | --help) sed -n "2,25s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
+  -h | --help) sed -n "2,28s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
 esac
 wanted=("$@")
 [[ ${#wanted[@]} -gt 0 ]] || wanted=("${PIECES[@]}")

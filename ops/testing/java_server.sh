@@ -59,7 +59,7 @@ launch() {
   shift 3
   LC_ALL=C.UTF-8 setsid java -cp "$LIBS/*" "$@" >"$dir/server.log" 2>&1 </dev/null 9>&- &
   echo $! >"$dir/pid"
-  for _ in $(seq 300); do
+  for _ in $(seq 900); do  # three minutes: a machine may be busy with much else
     if "$ready" "$dir" "$port" 2>/dev/null; then
       echo "$NAME serves 127.0.0.1:$port (process $(<"$dir/pid"), log $dir/server.log)"
       return

@@ -36,18 +36,28 @@ class Network:
 
     def __init__(self, target_ports):
         self.delay_s = 0.0
-        self.open = threading.Event()  # cleared: a black hole, connections stay and nothing moves
-        self.open.set()
         self.lock = threading.Lock()
         self.sockets = set()
         self.on_request = lambda api_key: None  # called for each request before it is passed on
         self.listeners = [socket.create_server(("127.0.0.1", 0)) for _ in target_ports]
         self.ports = [listener.getsockname()[1] for listener in self.listeners]
-        for listener, target_port in zip(self.listeners, target_ports):
-            self._thread(self._accept, listener, target_port)
+        # Cleared: a black hole before this broker, connections stay and nothing moves.
+        self.open = [threading.Event() for _ in target_ports]
+        self.speak()
+        for listener, target_port, is_open in zip(self.listeners, target_ports, self.open):
+            self._thread(self._accept, listener, target_port, is_open)
+
+    def silence(self, count=None):
+        """Black holes before the first `count` brokers, or all."""
+        for is_open in self.open[:count]:
+            is_open.clear()
+
+    def speak(self):
+        for is_open in self.open:
+            is_open.set()
 
     def close(self):
-        self.open.set()
+        self.speak()
         for listener in self.listeners:
             listener.close()
         self.reset()
@@ -67,7 +77,7 @@ class Network:
     def _thread(self, function, *arguments):
         threading.Thread(target=function, args=arguments, daemon=True).start()
 
-    def _accept(self, listener, target_port):
+    def _accept(self, listener, target_port, is_open):
         while True:
             try:
                 client, _ = listener.accept()
@@ -81,16 +91,16 @@ class Network:
             server.settimeout(None)
             with self.lock:
                 self.sockets |= {client, server}
-            self._thread(self._pump, client, server, True)
-            self._thread(self._pump, server, client, False)
+            self._thread(self._pump, client, server, is_open, True)
+            self._thread(self._pump, server, client, is_open, False)
 
-    def _pump(self, source, sink, requests):
+    def _pump(self, source, sink, is_open, requests):
         buffered = b""
         try:
             while data := source.recv(65536):
                 if self.delay_s:
                     time.sleep(self.delay_s)
-                self.open.wait()
+                is_open.wait()
                 if requests:
                     buffered = self._observe(buffered + data)
                 sink.sendall(data)
@@ -176,8 +186,9 @@ delete.topic.enable=true
 
     def kill(self):
         """kill -9."""
-        self.process.kill()
-        self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.wait()
 
 
 class ChaosBroker:
@@ -197,7 +208,8 @@ class ChaosBroker:
         for node, port in zip(self.nodes, self.network.ports):
             node.write_properties(self.nodes, port)
             format_it = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c")
-            node.java(self.classpath, *format_it).wait()
+            if node.java(self.classpath, *format_it).wait() != 0:
+                raise AssertionError(f"formatting node {node.number}: {node.log.read_text()}")
         self.kills = 0
         self.start()
 
@@ -211,14 +223,16 @@ class ChaosBroker:
         for node in down:
             node.process = node.java(self.classpath, "kafka.Kafka")
         for node, before in down.items():
-            e2e.wait_until(
-                lambda: node.starts() > before, f"the start of node {node.number}", timeout=90
-            )
+            e2e.wait_until(lambda: node.starts() > before, f"the start of node {node.number}")
 
     def kill(self):
         """kill -9 of one node, the next one each time."""
         self.nodes[self.kills % len(self.nodes)].kill()
         self.kills += 1
+
+    def kill_all(self):
+        for node in self.nodes:
+            node.kill()
 
     def close(self):
         for node in self.nodes:
@@ -358,14 +372,14 @@ class Fleet:
             process = self.processes[name]
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=60)
+        code = process.wait(timeout=e2e.TIMEOUT_S)
         return code, time.monotonic() - began
 
     def retire(self, name):
         """SIGTERM, for good; returns the exit code."""
         process = self.give_up(name)
         process.send_signal(signal.SIGTERM)
-        return process.wait(timeout=60)
+        return process.wait(timeout=e2e.TIMEOUT_S)
 
     def give_up(self, name):
         """Its process, which nobody starts again; the caller sees to its end."""
@@ -379,7 +393,7 @@ class Fleet:
             done = e2e.trawl(
                 *("producer", source, "--model", e2e.MODEL, "--job", self.job, *extra),
                 env=self.environment,
-                timeout=300,
+                timeout=2 * e2e.TIMEOUT_S,
             )
             if done.returncode == 0:
                 break
@@ -403,7 +417,20 @@ class Fleet:
         self.log.close()
 
     def tail(self, size=3000):
-        return (self.folder / f"{self.job}.log").read_text(errors="replace")[-size:]
+        return pathlib.Path(self.log.name).read_text(errors="replace")[-size:]
+
+
+def peak_bytes(process):
+    """The most memory that it had."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak.split()[1]) << 10
+
+
+def cpu_seconds(process):
+    """What it has used so far, without its children."""
+    fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class OracleError(AssertionError):

@@ -9,8 +9,11 @@ import trawl_e2e as e2e
 
 SEED = int(os.environ.get("TRAWL_CHAOS_SEED", str(random.SystemRandom().randrange(1 << 32))))
 # Without a new row, however much is broken: the group waits for its dead member, readers for a dead
-# writer's transaction, and a broker takes 10 s to come up.
-STUCK_S = 90
+# writer's transaction, and a broker takes 10 s to come up; on a machine that has other work, more.
+STUCK_S = 240
+
+
+OUTAGE_S = int(os.environ.get("TRAWL_CHAOS_OUTAGE_S", "10"))  # how long what is down stays down
 
 
 def keys_of(default):

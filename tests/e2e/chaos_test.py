@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -19,7 +20,9 @@ import unittest
 
 import chaos
 import trawl_e2e as e2e
-from chaos_case import ChaosCase, faults_of, keys_of
+from chaos_case import OUTAGE_S, STUCK_S, ChaosCase, faults_of, keys_of
+
+MAX_RSS_BYTES = 256 << 20
 
 
 class ChaosTest(ChaosCase):
@@ -56,6 +59,7 @@ class ChaosTest(ChaosCase):
         self.finish(keys, faults=kills)
 
     def test_sigterm_ends_with_0_within_25_seconds(self):
+        """Later, a process ends itself, and with another code (drain-timeout-ms)."""
         keys, signals = self.begin(keys_of(5000)), faults_of(6)
         longest = 0.0
         for i in self.due_faults(keys, signals):
@@ -63,7 +67,6 @@ class ChaosTest(ChaosCase):
             code, seconds = self.fleet.terminate(name)
             self.assertEqual(code, 0, self.fleet.tail())
             longest = max(longest, seconds)
-        self.assertLess(longest, 25)
         self.finish(keys, faults=signals)
         print(f"{signals} SIGTERMs, each 0 within {longest:.1f} s", flush=True)
 
@@ -76,10 +79,59 @@ class ChaosTest(ChaosCase):
         for _ in range(faults_of(8)):
             time.sleep(self.random.uniform(0.1, 0.6))
             self.broker.network.reset()
-        self.broker.network.open.clear()
+        self.broker.network.silence()
         time.sleep(1.5 * chaos.SESSION_TIMEOUT_MS / 1000)
-        self.broker.network.open.set()
+        self.broker.network.speak()
         self.finish(keys)
+
+    def test_a_node_that_nobody_reaches_but_its_fellow_nodes(self):
+        # For them it is well: what it leads, nobody else takes over.
+        keys = self.begin(keys_of(1500))
+        self.wait_for_rows(len(keys) // 4)
+        self.addCleanup(self.broker.network.speak)
+        self.broker.network.silence(1)
+        time.sleep(OUTAGE_S)
+        self.broker.network.speak()
+        self.finish(keys, faults=1)
+        self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
+
+    def test_a_broker_that_hangs_and_whose_kernel_goes_on(self):
+        keys = self.begin(keys_of(1500))
+        self.wait_for_rows(len(keys) // 4)
+        hangs = self.broker.nodes[0].process
+        self.addCleanup(hangs.send_signal, signal.SIGCONT)
+        hangs.send_signal(signal.SIGSTOP)
+        if e2e.NODES > 2:  # its fellow nodes take over what it led
+            self.wait_for_rows(len(keys))
+        else:
+            time.sleep(OUTAGE_S)
+        hangs.send_signal(signal.SIGCONT)
+        self.finish(keys, faults=1)
+        self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
+
+    def test_brokers_that_are_all_down_are_waited_for_at_next_to_no_cost(self):
+        keys = self.begin(keys_of(3000))
+        self.wait_for_rows(len(keys) // 4)
+        self.broker.kill_all()
+        e2e.wait_until(lambda: max(self.cpu_used(1).values()) < 0.1, "the end of what is in hand")
+        spent = self.cpu_used(OUTAGE_S)
+        self.broker.start()
+        self.finish(keys, faults=1)
+        self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
+        peaks = {name: chaos.peak_bytes(each) for name, each in self.fleet.processes.items()}
+        print(f"{OUTAGE_S} s without a broker: {max(spent.values()):.2f} s of CPU,", end=" ")
+        print(f"{max(peaks.values()) >> 20} MiB at most", flush=True)
+        self.assertLess(max(spent.values()), 0.05 * OUTAGE_S, spent)
+        self.assertLess(max(peaks.values()), MAX_RSS_BYTES, peaks)
+
+    def cpu_used(self, seconds):
+        """Of each of the fleet, in so many seconds from now."""
+        before = {name: chaos.cpu_seconds(each) for name, each in self.fleet.processes.items()}
+        time.sleep(seconds)
+        return {
+            name: chaos.cpu_seconds(each) - before[name]
+            for name, each in self.fleet.processes.items()
+        }
 
     def test_ends_of_transactions_that_arrive_late_on_the_old_connection(self):
         keys, ends = self.begin(keys_of(1500)), faults_of(4)
@@ -153,7 +205,8 @@ class ChaosTest(ChaosCase):
         self.fleet.run_workers(2, [e2e.SAMPLE, self.bucket])
         self.assertEqual(self.fleet.produce(self.bucket).returncode, 0)
         collector = self.fleet.processes["collector"]
-        e2e.wait_until(lambda: "results wait to be written" in self.fleet.tail(), "the full disk")
+        full = "results wait to be written"
+        e2e.wait_until(lambda: full in self.fleet.tail(1 << 24), "the full disk")
         self.assertIsNone(collector.poll())
         stored = self.fleet.rows()
         self.assertLess(stored, len(keys))
@@ -170,15 +223,22 @@ class ChaosTest(ChaosCase):
         self.assertIs(self.fleet.processes["collector"], collector, "it was restarted")
 
     def test_a_second_collector_is_fenced_and_says_so(self):
-        keys = self.begin(1000)
-        # They race for the same offsets: whoever comes second stops.
         second = e2e.start(
             *("collector", "--db", self.fleet.db), env=self.fleet.environment, log=self.fleet.log
         )
         self.addCleanup(second.wait)
         self.addCleanup(second.kill)
-        self.finish(keys)
-        self.assertIn("another collector writes into this database", self.fleet.tail(1 << 20))
+        self.finish(self.begin(1000))
+        # They race for the same offsets: whoever comes second stops. Who started too late to race
+        # for any does so for what comes next.
+        fenced = "another collector writes into this database"
+        for i in range(20):
+            if fenced in self.fleet.tail(1 << 24):
+                break
+            self.fleet.job = f"more-{i}"
+            self.assertEqual(self.fleet.produce(self.bucket).returncode, 0)
+            self.wait_for_rows(1000)
+        self.assertIn(fenced, self.fleet.tail(1 << 24))
 
 
 class OracleTest(ChaosCase):
@@ -200,18 +260,31 @@ class OracleTest(ChaosCase):
         self.fleet.run_workers(2, [e2e.SAMPLE, self.bucket])
         if bug != "reset-latest":
             self.fleet.run_collector()
-        self.wait_until_settled(len(keys))
-        with self.assertRaisesRegex(chaos.OracleError, pattern) as caught:
-            chaos.check_exactly_once(self.fleet, keys, failures)
-        print(f"{bug}: {caught.exception}", flush=True)
+        # A bug that loses keys keeps rows away for ever. Of any other, each comes.
+        self.wait_until_settled(len(keys), 30 if "missing" in pattern else STUCK_S)
+        self.wait_for_oracle(bug, pattern, keys, failures)
 
-    def wait_until_settled(self, count):
-        """A bug may keep rows away for ever: goes on when all are there, or none comes any more."""
+    def wait_for_oracle(self, bug, pattern, keys, failures):
+        """What came twice may come behind all keys."""
+        found = []
+
+        def speaks():
+            try:
+                chaos.check_exactly_once(self.fleet, keys, failures)
+            except chaos.OracleError as error:
+                found.append(str(error))
+            return found and re.search(pattern, found[-1])
+
+        e2e.wait_until(speaks, f"the oracle's {pattern!r}")
+        print(f"{bug}: {found[-1]}", flush=True)
+
+    def wait_until_settled(self, count, quiet_s):
+        """Goes on when all rows are there, or none comes any more."""
         if self.fleet.roles.get("collector") is None:
             e2e.wait_until(self.has_committed_results, "results on the topic")
             self.fleet.run_collector()
         rows, since = -1, time.monotonic()
-        while time.monotonic() - since < 30 and self.fleet.rows() < count:
+        while time.monotonic() - since < (quiet_s if rows > 0 else STUCK_S) and rows < count:
             if self.fleet.rows() != rows:
                 rows, since = self.fleet.rows(), time.monotonic()
             time.sleep(0.2)

@@ -72,7 +72,7 @@ class FleetTest(e2e.EndToEndTest):
         )
 
     def assert_exactly_once(self, keys):
-        waited = e2e.trawl("status", self.job, "--db", self.db, "--wait", timeout=180)
+        waited = e2e.trawl("status", self.job, "--db", self.db, "--wait", timeout=2 * e2e.TIMEOUT_S)
         self.assertEqual(
             waited.returncode, 0, waited.stderr + (self.dir / "log.txt").read_text()[-3000:]
         )
@@ -90,12 +90,25 @@ class FleetTest(e2e.EndToEndTest):
         self.assertEqual(produced.stdout.strip(), self.job)
         self.assert_exactly_once(self.keys)
         self.assertEqual(self.status()["failed"], 0)
+        log = self.dir / "log.txt"
+        e2e.wait_until(lambda: log.read_text().count("serves queue") == 3, "all workers are up")
         for process in (*workers, collector):
             process.send_signal(signal.SIGTERM)
         for process in (*workers, collector):
             self.assertEqual(
-                process.wait(timeout=30), 0, (self.dir / "log.txt").read_text()[-3000:]
+                process.wait(timeout=e2e.TIMEOUT_S), 0, (self.dir / "log.txt").read_text()[-3000:]
             )
+        self.assert_secret_is_nowhere()
+
+    def assert_secret_is_nowhere(self):
+        """Neither in what is logged and stored, nor on the topics."""
+        secret = s3_client.SECRET_KEY
+        for path in self.dir.iterdir():
+            self.assertNotIn(secret.encode(), path.read_bytes(), path.name)
+        for topic in ("trawl.jobs", f"trawl.work.{self.job}", "trawl.results"):
+            records = self.broker.committed_records(topic)
+            self.assertGreater(len(records), 0, topic)
+            self.assertNotIn(secret, str(records), topic)
 
     def test_kill_9_of_workers_and_collector_changes_nothing(self):
         self.env["TRAWL_BATCH_KEYS"] = "8"
@@ -107,7 +120,7 @@ class FleetTest(e2e.EndToEndTest):
         collector.kill()
         collector.wait()
         self.start("collector", "--db", self.db)
-        e2e.wait_until(lambda: self.status()["done"] > 300, "more results", timeout=120)
+        e2e.wait_until(lambda: self.status()["done"] > 300, "more results")
         workers[1].kill()
         self.start_worker()
         self.assert_exactly_once(self.keys)
@@ -187,7 +200,7 @@ class FleetTest(e2e.EndToEndTest):
             ["kcat", "-P", "-b", self.broker.address, "-t", topic, "-p", "0"],
             input=b"{not json\n",
             check=True,
-            timeout=60,
+            timeout=e2e.TIMEOUT_S,
         )
         self.start_worker()
         self.assert_exactly_once(self.keys)

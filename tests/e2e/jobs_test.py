@@ -119,40 +119,58 @@ class JobsTest(e2e.EndToEndTest):
 class RunJobsTest(JobsTest):
     """Jobs of trawl run: the log lies beside the database."""
 
-    def run_job(self, *extra):
-        return e2e.trawl(
-            *("run", self.pictures, "--model", e2e.MODEL, "--db", self.db, "--job", self.job),
-            *extra,
+    def arguments(self):
+        return (
+            *("run", *self.source, "--model", e2e.MODEL, "--db", self.db, "--job", self.job),
+            *("--batch-keys", "4", "--collect-rows", "8", "--sessions", "1"),
         )
+
+    def write_pictures(self, count):
+        keys = super().write_pictures(count)
+        self.source = (self.pictures,)
+        return keys
+
+    def run_job(self, *extra):
+        return e2e.trawl(*self.arguments(), *extra, env=self.env)
 
     def work(self):
         done = self.run_job()
         self.assertIn(done.returncode, (0, 1), done.stderr)
         self.assertEqual(self.state(), "complete")
 
-    def start_slowly(self, log=e2e.subprocess.DEVNULL):
-        """A run that writes its results a few at a time."""
-        process = e2e.start(
-            *("run", self.pictures, "--model", e2e.MODEL, "--db", self.db, "--job", self.job),
-            *("--batch-keys", "4", "--collect-rows", "8", "--sessions", "1"),
-            log=log,
-        )
+    def start_and_hold(self):
+        """A run of 200 objects of which some are done, and the others' store waits for `release`.
+        Returns the process, and the keys."""
+        self.store = SlowStore()
+        self.addCleanup(self.store.close)
+        self.store.holds = lambda key: int(key.split(".")[0]) >= 40
+        self.env = self.store.environment
+        keys = [f"{i:04}.jpg" for i in range(200)]
+        manifest = self.dir / "keys.txt"
+        manifest.write_text("".join(f"{key}\n" for key in keys))
+        self.source = (self.store.address, "--manifest", manifest)
+        process = self.start()
+        rows = "SELECT 1 FROM objects LIMIT 1"
+        e2e.wait_until(lambda: e2e.query_or_nothing(self.db, rows), "a result")
+        return process, keys
+
+    def start(self):
+        with open(self.dir / "log.txt", "wb") as log:
+            process = e2e.start(*self.arguments(), env=self.env, log=log)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         return process
 
-    def attempts_or_nothing(self):
-        return e2e.query_or_nothing(self.db, "SELECT 1 FROM objects LIMIT 1")
-
-    def stop_half_way(self, keys):
+    def stop_half_way(self):
         """A run that is killed with some of its objects done and some not."""
-        process = self.start_slowly()
-        e2e.wait_until(self.attempts_or_nothing, "a result")
+        process, keys = self.start_and_hold()
         process.kill()
         process.wait()
-        done = len(self.attempts())
-        self.assertLess(done, len(keys), "too few pictures to be killed among them")
-        return done
+        return keys
+
+    def wait_until_it_says(self, text):
+        log = self.dir / "log.txt"
+        e2e.wait_until(lambda: text in log.read_text(), text)
 
     def test_lost_rows_are_named_and_repaired(self):
         self.check_lost_rows(self.write_pictures(60), self.work)
@@ -161,8 +179,7 @@ class RunJobsTest(JobsTest):
         self.check_retry(self.write_pictures(20), self.work)
 
     def test_a_cancelled_job_ends_as_failures_and_can_be_taken_up_again(self):
-        keys = self.write_pictures(1000)
-        self.stop_half_way(keys)
+        keys = self.stop_half_way()
         self.assertIn("is cancelled", self.command("cancel").stdout)
         self.assertEqual(self.state(), "cancelling")
         self.assert_clean_error(
@@ -175,6 +192,7 @@ class RunJobsTest(JobsTest):
         cancelled = self.failures()
         self.assertEqual(set(cancelled.values()), {"cancelled"})
         self.verify(0)
+        self.store.release.set()
         e2e.trawl("retry", self.job, "--failed", "--code", "cancelled", "--db", self.db)
         self.work()
         self.assertEqual(self.failures(), {})
@@ -182,8 +200,7 @@ class RunJobsTest(JobsTest):
         self.verify(0)
 
     def test_a_job_that_nobody_works_on_is_stalled_after_ten_minutes(self):
-        keys = self.write_pictures(1000)
-        self.stop_half_way(keys)
+        keys = self.stop_half_way()
         self.assertEqual(self.state(), "running")
         execute(
             self.db,
@@ -192,6 +209,7 @@ class RunJobsTest(JobsTest):
         )
         self.assertEqual(self.state(), "stalled")
         self.assertIn("stalled (nothing has ended for ten minutes", self.command("status").stdout)
+        self.store.release.set()
         self.work()
         self.assert_each_key_once(self.job, keys)
 
@@ -207,59 +225,44 @@ class RunJobsTest(JobsTest):
             self.assertEqual(status["mostly_fails"], is_told, counts)
 
     def test_a_paused_run_waits_until_it_is_resumed(self):
-        keys = self.write_pictures(1000)
-        self.stop_half_way(keys)
+        keys = self.stop_half_way()
         self.command("pause")
         self.assertEqual(self.state(), "paused")
-        log = open(self.dir / "log.txt", "wb")
-        self.addCleanup(log.close)
-        process = e2e.start(
-            *("run", self.pictures, "--model", e2e.MODEL, "--db", self.db, "--job", self.job),
-            log=log,
-        )
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        e2e.wait_until(
-            lambda: b"is paused: trawl resume" in (self.dir / "log.txt").read_bytes(), "waiting"
-        )
+        process = self.start()
+        self.wait_until_it_says("is paused: trawl resume")
         process.send_signal(signal.SIGTERM)
-        self.assertEqual(process.wait(timeout=30), 130)
+        self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), 130)
         self.assertEqual(self.state(), "paused")
         self.command("resume")
+        self.store.release.set()
         self.work()
         self.assert_each_key_once(self.job, keys)
 
-    def pause_at_work(self, keys):
-        """A run that was paused from another terminal, with work left."""
-        log = open(self.dir / "log.txt", "wb")
-        self.addCleanup(log.close)
-        process = self.start_slowly(log)
-        e2e.wait_until(self.attempts_or_nothing, "a result")
+    def pause_at_work(self):
+        """A run that was paused from another terminal, with work left; and the keys."""
+        process, keys = self.start_and_hold()
         self.command("pause")
-        e2e.wait_until(
-            lambda: b"is paused: trawl resume" in (self.dir / "log.txt").read_bytes(), "paused"
-        )
-        self.assertEqual(self.state(), "paused")
+        self.wait_until_it_says("is paused: trawl resume")
+        e2e.wait_until(lambda: self.state() == "paused", "the pause in the database")
         self.assertLess(len(self.attempts()), len(keys))
-        return process
+        self.store.release.set()
+        return process, keys
 
     def test_a_run_at_work_is_paused_and_resumed_from_another_terminal(self):
-        keys = self.write_pictures(2000)
-        process = self.pause_at_work(keys)
+        process, keys = self.pause_at_work()
         nobody = e2e.trawl("pause", "nobody", "--db", self.db)
         self.assert_clean_error(nobody, 4, "no such job 'nobody'")
         held = e2e.trawl("verify", self.job, "--db", self.db)
         self.assert_clean_error(held, 2, f"in use by process {process.pid}")
         self.command("resume")
-        self.assertEqual(process.wait(timeout=60), 0)
+        self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), 0)
         self.assert_each_key_once(self.job, keys)
         self.verify(0)
 
     def test_a_run_at_work_is_cancelled_from_another_terminal(self):
-        keys = self.write_pictures(2000)
-        process = self.pause_at_work(keys)
+        process, _ = self.pause_at_work()
         self.command("cancel")
-        self.assertEqual(process.wait(timeout=60), 1)
+        self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), 1)
         self.assertEqual(self.state(), "cancelled")
         self.assertEqual(set(self.failures().values()), {"cancelled"})
         self.verify(0)
@@ -358,12 +361,15 @@ class FleetJobsTest(JobsTest):
         self.command("pause")
         workers = [self.start_worker(), self.start_worker()]
         e2e.wait_until(lambda: "holding the work of a paused job" in self.log_text(), "holding")
+        e2e.wait_until(lambda: self.log_text().count("serves queue") == 2, "both are up")
         workers[0].kill()
         workers[1].send_signal(signal.SIGTERM)
-        self.assertEqual(workers[1].wait(timeout=30), 0)
+        self.assertEqual(workers[1].wait(timeout=e2e.TIMEOUT_S), 0)
+        # Both have said so, or one of them twice; the third has yet to.
+        held = self.log_text().count("holding the work")
         self.start_worker()
-        e2e.wait_until(lambda: self.log_text().count("holding the work") >= 2, "holding again")
-        self.assertEqual(self.state(), "paused")
+        e2e.wait_until(lambda: self.log_text().count("holding the work") > held, "holding again")
+        e2e.wait_until(lambda: self.state() == "paused", "the pause in the database")
         self.assertEqual(self.attempts(), {})
         summary, findings = self.verify(1)
         self.assertEqual((summary["under_way"], findings), (60, []))
@@ -396,6 +402,7 @@ class FleetJobsTest(JobsTest):
         """A worker that has accepted everything, from a store that answers nobody yet."""
         store = SlowStore()
         self.addCleanup(store.close)
+        self.env |= store.environment
         keys = [f"{i:04}.jpg" for i in range(count)]
         manifest = self.dir / "keys.txt"
         manifest.write_text("".join(f"{key}\n" for key in keys))
@@ -408,7 +415,7 @@ class FleetJobsTest(JobsTest):
         self.start("collector", "--db", self.db)
         roots = (f"--allow-root={root}" for root in (e2e.SAMPLE, store.address))
         worker = self.start("worker", *roots)
-        e2e.wait_until(lambda: len(store.asked) >= 20, "downloads")
+        e2e.wait_until(lambda: len(store.asked) >= 10, "downloads")
         return keys, store, worker
 
     def test_a_pause_holds_back_what_a_worker_has_accepted(self):
@@ -416,7 +423,7 @@ class FleetJobsTest(JobsTest):
         self.command("pause")
         e2e.wait_until(lambda: "holding the work of a paused job" in self.log_text(), "holding")
         store.release.set()
-        self.assertEqual(self.state(), "paused")
+        e2e.wait_until(lambda: self.state() == "paused", "the pause in the database")
         self.assertEqual(self.attempts(), {})
         self.command("resume")
         self.wait()

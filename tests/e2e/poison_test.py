@@ -8,7 +8,6 @@ with one thing wrong. TRAWL_POISON=10000 is what ops/soak.sh asks for, of each.
 import copy
 import json
 import os
-import pathlib
 import random
 import subprocess
 import threading
@@ -101,20 +100,19 @@ class PoisonTest(ChaosCase):
         self.assert_accounts_agree(filed)
         self.assertEqual(self.fleet.exits, {}, "nobody may die of a message")
         for name, process in self.fleet.processes.items():
-            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-            [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-            self.assertLess(int(peak.split()[1]) << 10, MAX_RSS_BYTES, f"{name}'s memory")
+            self.assertLess(chaos.peak_bytes(process), MAX_RSS_BYTES, f"{name}'s memory")
 
     def assert_accounts_agree(self, filed):
         """The job's do not count what was never in it; what was is named as what it is."""
         database = ("--db", self.fleet.db)
+        progress_sql = "SELECT state, enqueued, done, failed FROM job_progress WHERE job = ?"
+        e2e.wait_until(
+            lambda: e2e.query(self.fleet.db, progress_sql, self.fleet.job)[0][0] == "complete",
+            "the end of the listing in the database",
+        )
         verified = e2e.trawl("verify", self.fleet.job, *database, env=self.fleet.environment)
         self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
-        [progress] = e2e.query(
-            self.fleet.db,
-            "SELECT state, enqueued, done, failed FROM job_progress WHERE job = ?",
-            self.fleet.job,
-        )
+        [progress] = e2e.query(self.fleet.db, progress_sql, self.fleet.job)
         self.assertEqual(progress, ("complete", COUNT, COUNT, 0))
         status = e2e.trawl("status", *database)
         self.assertIn(f"{COUNT} malformed messages on {filed.split('/')[1]}", status.stdout)

@@ -1,8 +1,8 @@
 """Listing once: producers on a real broker that are killed, doubled, stopped and run again.
 
 The oracle is the test's own list of keys against what kcat reads from the work topic.
-TRAWL_E2E_KEYS and TRAWL_E2E_KILLS scale the kill -9 test up (10^6 keys, 20 kills), and
-TRAWL_TEST_NODES=3 runs it on a cluster.
+TRAWL_E2E_KEYS (of a manifest), TRAWL_E2E_S3_KEYS (of a bucket) and TRAWL_E2E_KILLS scale the tests
+with kill -9 up (10^6 keys, 20 kills), and TRAWL_TEST_NODES=3 runs them on a cluster.
 """
 
 import collections
@@ -24,7 +24,7 @@ import trawl_e2e as e2e
 
 KEYS = int(os.environ.get("TRAWL_E2E_KEYS", "20000"))
 KILLS = int(os.environ.get("TRAWL_E2E_KILLS", "6"))
-S3_KEYS = min(KEYS, 4000)  # each has to be put into a real server first
+S3_KEYS = int(os.environ.get("TRAWL_E2E_S3_KEYS", "4000"))  # each is put into a real server first
 PAGE = min(1000, KEYS // 400)  # a page is a transaction: many, so that kills meet some
 MAX_RSS_BYTES = 128 << 20
 
@@ -100,7 +100,7 @@ class ProducerTest(e2e.EndToEndTest):
                     peak = max([peak, *(int(line.split()[1]) << 10 for line in peaks)])
                 return process.poll() is not None
 
-            e2e.wait_until(ended, "the producer ends", timeout=300)
+            e2e.wait_until(ended, "the producer ends", timeout=3 * e2e.TIMEOUT_S)
             stderr.seek(0)
             return process.returncode, stderr.read(), peak
 
@@ -159,6 +159,11 @@ class ProducerTest(e2e.EndToEndTest):
         return found
 
     def assert_each_key_enqueued_once(self, keys):
+        # The broker ends a transaction on each partition after it has told the producer.
+        e2e.wait_until(
+            lambda: len(self.objects()) >= len(keys), "the end of the last page", pause=1
+        )
+        e2e.wait_until(lambda: self.enqueued() >= len(keys), "the end of its account", pause=1)
         objects = self.objects()
         counts = collections.Counter(key for _, _, key in objects)
         self.assertEqual([k for k, n in counts.items() if n != 1][:5], [], "doubled keys")
@@ -225,8 +230,10 @@ class ProducerTest(e2e.EndToEndTest):
         progress = Progress(self.broker, self.job)
         self.addCleanup(progress.close)
         for kill in range(KILLS):
-            # Somewhere in the next stretch, between two pages or in the midst of one.
-            target = progress.objects + moments.randint(1, int(0.8 * count / KILLS))
+            # Somewhere in the next stretch, between two pages or in the midst of one; however late
+            # it meets the one before, there are keys left.
+            stretch = (count - progress.objects) // (2 * (KILLS - kill) + 1)
+            target = progress.objects + moments.randint(1, max(1, stretch))
             process = e2e.start(*arguments, env=self.env)
             self.addCleanup(process.wait)
             self.addCleanup(process.kill)
@@ -295,7 +302,7 @@ class ProducerTest(e2e.EndToEndTest):
         self.assertLessEqual(self.enqueued(), 4 * PAGE)
         self.assertEqual(e2e.trawl("resume", self.job, env=self.env).returncode, 0)
         process.stdin.close()
-        self.assertEqual(process.wait(timeout=60), 0)
+        self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), 0)
         self.assert_each_key_enqueued_once(keys)
 
     def read_until(self, process, text):

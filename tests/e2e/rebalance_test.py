@@ -17,8 +17,6 @@ from chaos_case import STUCK_S, ChaosCase, faults_of, keys_of
 from slow_store import SlowStore
 
 PARTITIONS = 12
-# For what is finished of partitions that go, for giving up a transaction, and for the group.
-REVOCATION_S = 5 + 4 + 11
 
 
 class RebalanceTest(ChaosCase):
@@ -30,7 +28,7 @@ class RebalanceTest(ChaosCase):
         keys = [f"{i:04}.jpg" for i in range(count)]
         manifest = self.dir / "keys.txt"
         manifest.write_text("".join(f"{key}\n" for key in keys))
-        self.fleet.environment |= {"TRAWL_BATCH_KEYS": "2"}
+        self.fleet.environment |= {"TRAWL_BATCH_KEYS": "2", **self.store.environment}
         done = self.fleet.produce(self.store.address, "--manifest", manifest)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.fleet.run_collector()
@@ -51,19 +49,18 @@ class RebalanceTest(ChaosCase):
 
     def let_second_worker_join(self):
         """Returns once both have their half, the first still in the midst of what it does."""
-        self.assertEqual(self.assignments(), [PARTITIONS])
         began = time.monotonic()
         self.run_worker(1)
         e2e.wait_until(
-            lambda: self.assignments()[1:] == [PARTITIONS // 2] * 2,
+            lambda: self.assignments()[-2:] == [PARTITIONS // 2] * 2,
             "two workers, half of the partitions each",
-            REVOCATION_S,
+            STUCK_S,
         )
         print(f"joined within {time.monotonic() - began:.1f} s", flush=True)
 
     def test_a_worker_joins_while_the_first_waits_for_its_store(self):
         keys = self.begin_on_slow_store(200, lambda key: True)
-        e2e.wait_until(lambda: len(self.store.asked) >= 20, "downloads")
+        e2e.wait_until(lambda: len(self.store.asked) >= 10, "downloads")
         self.let_second_worker_join()
         self.assertEqual(self.fleet.rows(), 0)
         self.store.release.set()
@@ -75,7 +72,7 @@ class RebalanceTest(ChaosCase):
         self.fleet.environment |= {
             "TRAWL_COMMIT_INTERVAL_MS": "60000",
             "TRAWL_COMMIT_RESULTS": "1000",
-            "TRAWL_TRANSACTION_TIMEOUT_MS": "60000",  # the log's own limit is not what ends it
+            "TRAWL_TRANSACTION_TIMEOUT_MS": "900000",  # the log's own limit is not what ends it
         }
         keys = self.begin_on_slow_store(100, lambda key: key == "0050.jpg")
         e2e.wait_until(lambda: len(self.store.asked) == len(keys), "downloads")
@@ -147,12 +144,12 @@ class RebalanceTest(ChaosCase):
     def test_two_workers_of_one_slot_do_not_both_go_on(self):
         self.fleet.environment["TRAWL_WORKER_SLOT"] = "the-same"
         keys = self.begin_on_slow_store(100, lambda key: True)
-        e2e.wait_until(lambda: len(self.store.asked) >= 20, "downloads")
+        e2e.wait_until(lambda: len(self.store.asked) >= 10, "downloads")
         # By mistake; whoever comes later owns the slot. Nobody starts the first again.
         first = self.fleet.give_up("worker-0")
         self.addCleanup(first.kill)
         self.run_worker(1)
-        self.assertEqual(first.wait(timeout=60), 2, self.fleet.tail())
+        self.assertEqual(first.wait(timeout=e2e.TIMEOUT_S), 2, self.fleet.tail())
         self.assertRegex(self.fleet.tail(), "trawl: .*transactional id")
         self.store.release.set()
         self.finish(keys)
@@ -162,7 +159,7 @@ class RebalanceTest(ChaosCase):
         keys = self.begin(keys_of(5000), workers=1)
         roots = [f"--allow-root={root}" for root in (e2e.SAMPLE, self.bucket)]
         for count in (4, 1, 3):
-            self.wait_for_rows(self.fleet.rows() + 1)
+            self.wait_for_rows(min(self.fleet.rows() + 1, len(keys)))
             for i in range(4):
                 name = f"worker-{i}"
                 if i < count and name not in self.fleet.roles:
@@ -188,12 +185,12 @@ class RebalanceTest(ChaosCase):
         self.addCleanup(setattr, self.broker.network, "on_request", lambda api_key: None)
         self.assertTrue(stopped.wait(STUCK_S), "a transaction with offsets")
         self.run_worker(1)
-        e2e.wait_until(lambda: self.assignments() == [PARTITIONS] * 2, "the other has all")
+        e2e.wait_until(lambda: self.assignments()[1:].count(PARTITIONS), "the other has all")
         self.fleet.signal("worker-0", signal.SIGCONT)
         let_go.set()
         e2e.wait_until(lambda: "partitions lost" in self.fleet.tail(1 << 24), "its loss")
-        self.finish(keys)
-        self.assertIn("transaction aborted", self.fleet.tail(1 << 24))
+        self.finish(keys)  # by the other, perhaps before the first has found out
+        e2e.wait_until(lambda: "transaction aborted" in self.fleet.tail(1 << 24), "its abort")
         self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
 
     def test_a_worker_that_stops_past_its_time_outs(self):

@@ -14,6 +14,7 @@ import time
 import unittest
 
 import trawl_e2e as e2e
+from slow_store import SlowStore
 
 
 class RunTest(e2e.EndToEndTest):
@@ -114,7 +115,9 @@ class RunTest(e2e.EndToEndTest):
             "the first page is in the database",
         )
         process.send_signal(signal.SIGTERM)
-        interrupted = process.wait(timeout=60) == 130  # else the job was faster than the signal
+        interrupted = (
+            process.wait(timeout=e2e.TIMEOUT_S) == 130
+        )  # else the job was faster than the signal
         [(job,)] = e2e.query(self.db, progress)
         again = e2e.trawl(*command)
         self.assertEqual(again.returncode, 1, again.stderr)
@@ -127,14 +130,25 @@ class RunTest(e2e.EndToEndTest):
             endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
             process = e2e.start(
                 *("run", "s3://bucket/", "--model", e2e.MODEL, "--db", self.db, "--anonymous"),
-                *("--s3-endpoint", endpoint),
+                *("--s3-endpoint", endpoint, "--drain-timeout-ms", "3600000"),
+                env={"TRAWL_FIRST_BYTE_TIMEOUT_MS": "3600000"},
             )
+            self.addCleanup(process.wait)
+            self.addCleanup(process.kill)
+            silent.settimeout(e2e.TIMEOUT_S)
             connection, _ = silent.accept()
             self.addCleanup(connection.close)
             process.send_signal(signal.SIGINT)
-            time.sleep(0.3)  # two signals at once would be one
-            process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(timeout=10), 130)
+            e2e.wait_until(lambda: not self.is_pending(process, signal.SIGINT), "the first signal")
+            process.send_signal(signal.SIGINT)  # two at once would be one
+            self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), 130)
+
+    @staticmethod
+    def is_pending(process, number):
+        """It was sent, and not yet received."""
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+        [pending] = [line for line in status.splitlines() if line.startswith("ShdPnd:")]
+        return bool(int(pending.split()[1], 16) >> (number - 1) & 1)
 
 
 class SourceTest(e2e.EndToEndTest):
@@ -229,6 +243,22 @@ class SourceTest(e2e.EndToEndTest):
         done = self.run_job(self.dir / "empty")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("no objects", done.stderr)
+
+    def test_an_object_that_never_comes_is_one_failure_and_the_others_do_not_wait(self):
+        store = SlowStore()
+        self.addCleanup(store.close)
+        keys = [f"{i:03}.jpg" for i in range(100)]
+        store.holds = lambda key: key == keys[50]
+        manifest = self.dir / "keys.txt"
+        manifest.write_text("\n".join(keys))
+        # Time enough for those that come, on a machine that has much else to do.
+        limits = ("--first-byte-timeout-ms", "5000", "--download-attempts", "2")
+        done = self.run_job(store.address, "--manifest", manifest, *limits)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assert_each_key_once("j", keys)
+        self.assertEqual(
+            e2e.query(self.db, "SELECT key, code FROM failures"), [(keys[50], "timeout")]
+        )
 
 
 class BadInputTest(e2e.EndToEndTest):

@@ -69,7 +69,7 @@ class S3Server:
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            timeout=120,
+            timeout=e2e.TIMEOUT_S,
         )
 
     def _stop(self):

@@ -19,6 +19,11 @@ class SlowStore(http.server.ThreadingHTTPServer):
         self.release = threading.Event()
         self.asked = set()
         self.address = f"http://127.0.0.1:{self.server_port}/"
+        # Who waits for it waits as long as a test holds it.
+        self.environment = {
+            "TRAWL_FIRST_BYTE_TIMEOUT_MS": "3600000",
+            "TRAWL_DOWNLOAD_TIMEOUT_MS": "3600000",
+        }
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
         self.thread.start()
 

@@ -22,7 +22,9 @@ SAMPLE = SOURCE / "ops" / "sample"
 BUCKET = SAMPLE / "bucket"
 MODEL = SAMPLE / "model-onnx"
 NODES = int(os.environ.get("TRAWL_TEST_NODES", "1"))  # of Kafka; each topic is on all of them
-TIMEOUT_S = 120  # no single command of these tests needs a tenth of it
+# No single command of these tests, and nothing that one waits for, needs a tenth of it: who comes
+# to this end hangs, however slow and loaded the machine is.
+TIMEOUT_S = 300
 
 
 def environment(extra=None):
@@ -57,22 +59,34 @@ def start(*arguments, env=None, log=subprocess.DEVNULL):
     )
 
 
+_held_ports = contextlib.ExitStack()  # as long as this process is
+
+
 def free_port(count=2):
-    """A port that is free, and so are the next ones: a broker needs two."""
+    """A port that is free, and so are the next ones: a broker needs two. They are this process's
+    own from now on: a socket that is bound and not listening keeps them from other tests and from
+    becoming some connection's own end, but not from a server that sets SO_REUSEADDR, as ours do,
+    however often it is killed and started again."""
     while True:
         with contextlib.ExitStack() as sockets:
-            first = sockets.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
             try:
+                port = _hold_port(sockets, 0)
                 for i in range(1, count):
-                    sockets.enter_context(socket.socket()).bind(("127.0.0.1", port + i))
+                    _hold_port(sockets, port + i)
             except (OSError, OverflowError):
                 continue
+            _held_ports.push(sockets.pop_all())
             return port
 
 
-def wait_until(condition, what, timeout=60, pause=0.05):
+def _hold_port(sockets, port):
+    held = sockets.enter_context(socket.socket())
+    held.bind(("127.0.0.1", port))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return held.getsockname()[1]
+
+
+def wait_until(condition, what, timeout=TIMEOUT_S, pause=0.05):
     """Polls `condition` until it is true; fails naming `what` at the deadline."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -169,7 +183,7 @@ class Broker:
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            timeout=120,
+            timeout=TIMEOUT_S,
         )
         self.address = ",".join(f"127.0.0.1:{self.port + 2 * i}" for i in range(NODES))
         self.settings = {"TRAWL_BROKERS": self.address, "TRAWL_REPLICATION": str(NODES)}

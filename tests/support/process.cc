@@ -150,13 +150,16 @@ Result<int> RunProcess(const ProcessOptions& options, std::chrono::milliseconds 
 }
 
 int FreePort() {
+  // Stays open: a socket that is bound and not listening keeps the port from other tests and from
+  // becoming some connection's own end, but not from a server that sets SO_REUSEADDR.
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   CHECK(fd >= 0);
   sockaddr_in address = Loopback(0);
   socklen_t size = sizeof address;
   CHECK(bind(fd, reinterpret_cast<sockaddr*>(&address), size) == 0);
   CHECK(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  close(fd);
+  const int on = 1;  // only now: it is free at this moment
+  CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0);
   return ntohs(address.sin_port);
 }
 

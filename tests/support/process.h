@@ -55,7 +55,8 @@ class Process {
 /// Runs to the end; the exit code, or kDeadlineExceeded (and the child is killed).
 Result<int> RunProcess(const ProcessOptions& options, std::chrono::milliseconds timeout);
 
-/// A TCP port of 127.0.0.1 that was free a moment ago.
+/// A free TCP port of 127.0.0.1, kept for servers that this process starts (they have to set
+/// SO_REUSEADDR) as long as it runs.
 int FreePort();
 
 /// True as soon as 127.0.0.1:port accepts a connection; false when it does not within `timeout`.
