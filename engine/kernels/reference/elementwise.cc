@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "engine/kernels/activation.h"
+#include "engine/kernels/reference/numeric_type.h"
 #include "engine/kernels/tables.h"
 #include "engine/strided.h"
 
@@ -41,21 +42,6 @@ KernelResult UnaryOf(Function function) {
         return OkStatus();
       },
       0);
-}
-
-/// Calls `make(T{})` with the element type of input `i`, one of f32, i64 and i32 after inference.
-template <class Make>
-KernelResult WithNumericType(const NodeView& node, size_t i, Make make) {
-  switch (node.dtype(i)) {
-    case DType::kF32:
-      return make(float{});
-    case DType::kI64:
-      return make(int64_t{});
-    case DType::kI32:
-      return make(int32_t{});
-    default:
-      return Error(Code::kUnimplemented, "type {} is not supported", ToString(node.dtype(i)));
-  }
 }
 
 /// Integer arithmetic wraps around: shape arithmetic of a hostile file must not be undefined.

@@ -3,6 +3,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "engine/kernels/reference/numeric_type.h"
 #include "engine/kernels/tables.h"
 #include "engine/ops/operands.h"
 #include "engine/strided.h"
@@ -46,20 +47,6 @@ KernelResult ReduceOf(const NodeView& node, T start, Function function, Finish f
 
 constexpr auto kAsIs = [](auto value, size_t) { return value; };
 
-template <class Make>
-KernelResult WithNumericType(const NodeView& node, Make make) {
-  switch (node.dtype(0)) {
-    case DType::kF32:
-      return make(float{});
-    case DType::kI64:
-      return make(int64_t{});
-    case DType::kI32:
-      return make(int32_t{});
-    default:
-      return Error(Code::kUnimplemented, "type {} is not supported", ToString(node.dtype(0)));
-  }
-}
-
 /// Integer sums and products wrap around instead of being undefined.
 template <class T>
 T WrappingAdd(T a, T b) {
@@ -85,12 +72,12 @@ T WrappingMultiply(T a, T b) {
 
 KernelResult MakeReduceSum(const NodeView& node) {
   return WithNumericType(
-      node, [&]<class T>(T) { return ReduceOf<T>(node, T{0}, WrappingAdd<T>, kAsIs); });
+      node, 0, [&]<class T>(T) { return ReduceOf<T>(node, T{0}, WrappingAdd<T>, kAsIs); });
 }
 
 KernelResult MakeReduceProd(const NodeView& node) {
   return WithNumericType(
-      node, [&]<class T>(T) { return ReduceOf<T>(node, T{1}, WrappingMultiply<T>, kAsIs); });
+      node, 0, [&]<class T>(T) { return ReduceOf<T>(node, T{1}, WrappingMultiply<T>, kAsIs); });
 }
 
 KernelResult MakeReduceMean(const NodeView& node) {
@@ -99,14 +86,14 @@ KernelResult MakeReduceMean(const NodeView& node) {
 }
 
 KernelResult MakeReduceMax(const NodeView& node) {
-  return WithNumericType(node, [&]<class T>(T) {
+  return WithNumericType(node, 0, [&]<class T>(T) {
     return ReduceOf<T>(
         node, std::numeric_limits<T>::lowest(), [](T a, T b) { return std::max(a, b); }, kAsIs);
   });
 }
 
 KernelResult MakeReduceMin(const NodeView& node) {
-  return WithNumericType(node, [&]<class T>(T) {
+  return WithNumericType(node, 0, [&]<class T>(T) {
     return ReduceOf<T>(
         node, std::numeric_limits<T>::max(), [](T a, T b) { return std::min(a, b); }, kAsIs);
   });
