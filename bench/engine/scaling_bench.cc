@@ -4,8 +4,12 @@
 //
 //   scaling_bench [--batch N] [--rounds N] MODEL…
 //
-// On c cores, c threads beside a busy one have c / (c + 1) of the machine at best. A machine whose
-// CPUs are not whole cores shows in the first line: what plain multiply-adds gain.
+// Beside each figure of the sessions stands that of a control in the same round: multiply-adds
+// between registers, which need nothing of the machine but the cores themselves. CPUs that are not
+// whole cores, and other processes, show there as well. "By CPU time" is work done for each second
+// of processor time that the system counted, times the threads: it leaves out the time in which
+// other processes had the CPU. On c cores, c threads beside a busy one have c / (c + 1) of the
+// machine at best.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -13,6 +17,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -27,7 +32,7 @@ using Clock = std::chrono::steady_clock;
 using trawl::engine::Model;
 using trawl::engine::Session;
 
-constexpr double kWindowSeconds = 0.6;
+constexpr double kWindowSeconds = 0.6, kControlSeconds = 0.4;
 
 struct Options {
   int batch = 8, rounds = 7;
@@ -89,9 +94,32 @@ double Rate(std::vector<Lane>& lanes) {
   return sum;
 }
 
-double RateBesideBusyThread(std::vector<Lane>& lanes) {
+/// Work a second of the clock, and a second of processor time of the process.
+struct Speed {
+  double by_clock = 0, by_cpu_time = 0;
+};
+
+double CpuSeconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+/// `rate` works for a while and returns how much it did a second.
+template <class Function>
+Speed Measure(Function rate) {
+  const auto start = Clock::now();
+  const double cpu_start = CpuSeconds();
+  const double by_clock = rate();
+  const double cpu = CpuSeconds() - cpu_start;
+  const double elapsed = std::chrono::duration<double>(Clock::now() - start).count();
+  return {by_clock, by_clock * elapsed / cpu};
+}
+
+template <class Function>
+double BesideBusyThread(Function rate) {
   const BusyThread busy;
-  return Rate(lanes);
+  return rate();
 }
 
 double Median(std::vector<double> values) {
@@ -99,24 +127,50 @@ double Median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void Measure(const std::shared_ptr<const Model>& model, const Options& options, int cores) {
+/// What one thing (sessions, or multiply-adds) gained by the cores, one number a round.
+struct Gains {
+  std::vector<double> by_clock, by_cpu_time, kept_beside_busy;
+
+  void Add(const Speed& one, const Speed& all, double all_beside_busy, int cores) {
+    by_clock.push_back(all.by_clock / one.by_clock);
+    by_cpu_time.push_back(cores * all.by_cpu_time / one.by_cpu_time);
+    kept_beside_busy.push_back(all_beside_busy / all.by_clock);
+  }
+};
+
+void PrintRow(const std::shared_ptr<const Model>& model, const Options& options, int cores) {
   std::vector<Lane> one, all, team;
   one.emplace_back(model, options.batch, 1);
   for (int i = 0; i < cores; ++i) all.emplace_back(model, options.batch, 1);
   team.emplace_back(model, options.batch, cores);
-  std::vector<double> rates, all_to_one, all_busy, team_to_one, team_busy;
+  const auto multiply_adds = [&](int threads) {
+    return trawl::ops::MeasureMultiplyAddPeak(model->graph().isa(), threads, kControlSeconds);
+  };
+  std::vector<double> rates, team_to_one, team_busy;
+  Gains sessions, control;
   for (int round = -1; round < options.rounds; ++round) {  // the first warms up
-    const double single = Rate(one), each = Rate(all), each_busy = RateBesideBusyThread(all);
-    const double together = Rate(team), together_busy = RateBesideBusyThread(team);
+    const Speed control_one = Measure([&] { return multiply_adds(1); });
+    const Speed session = Measure([&] { return Rate(one); });
+    const Speed each = Measure([&] { return Rate(all); });
+    const Speed control_all = Measure([&] { return multiply_adds(cores); });
+    const double control_busy = BesideBusyThread([&] { return multiply_adds(cores); });
+    const double each_busy = BesideBusyThread([&] { return Rate(all); });
+    const double together = Rate(team);
+    const double together_busy = BesideBusyThread([&] { return Rate(team); });
     if (round < 0) continue;
-    rates.push_back(single);
-    all_to_one.push_back(each / single);
-    all_busy.push_back(each_busy / each);
-    team_to_one.push_back(together / single);
+    rates.push_back(session.by_clock);
+    sessions.Add(session, each, each_busy, cores);
+    control.Add(control_one, control_all, control_busy, cores);
+    team_to_one.push_back(together / session.by_clock);
     team_busy.push_back(together_busy / together);
   }
-  fmt::print("| {} | {:.1f} | {:.2f} | {:.2f} | {:.2f} | {:.2f} |\n", model->package().name,
-             Median(rates), Median(all_to_one), Median(all_busy), Median(team_to_one),
+  const auto pair = [](const auto& a, const auto& b) {
+    return fmt::format("{:.2f} ({:.2f})", Median(a), Median(b));
+  };
+  fmt::print("| {} | {:.1f} | {} | {} | {} | {:.2f} | {:.2f} |\n", model->package().name,
+             Median(rates), pair(sessions.by_clock, control.by_clock),
+             pair(sessions.by_cpu_time, control.by_cpu_time),
+             pair(sessions.kept_beside_busy, control.kept_beside_busy), Median(team_to_one),
              Median(team_busy));
 }
 
@@ -143,7 +197,12 @@ int main(int argc, char** argv) {
     return 2;
   }
   const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  bool first = true;
+  fmt::print(
+      "In brackets: multiply-adds alone.\n\n"
+      "| model, batch {} | images/s of one session | {} sessions | by CPU time |"
+      " beside a busy thread | a team of {} | beside a busy thread "
+      "|\n|---|---|---|---|---|---|---|\n",
+      options.batch, cores, cores);
   for (const char* path : options.models) {
     const auto package = trawl::engine::OpenModelPackage(path);
     const auto model = package ? Model::Load(*package) : tl::unexpected(package.error());
@@ -151,22 +210,7 @@ int main(int argc, char** argv) {
       fmt::print(stderr, "{}: {}\n", path, model.error().message());
       return 2;
     }
-    if (first) {
-      std::vector<double> gains;
-      for (int i = 0; i < options.rounds; ++i) {
-        const auto isa = (*model)->graph().isa();
-        const double one = trawl::ops::MeasureMultiplyAddPeak(isa, 1, 0.2);
-        gains.push_back(trawl::ops::MeasureMultiplyAddPeak(isa, cores, 0.2) / one);
-      }
-      fmt::print("multiply-adds on {} threads: {:.2f} times those on one\n\n", cores,
-                 Median(gains));
-      fmt::print(
-          "| model, batch {} | images/s of one session | {} sessions | beside a busy thread |"
-          " a team of {} | beside a busy thread |\n|---|---|---|---|---|---|\n",
-          options.batch, cores, cores);
-    }
-    first = false;
-    Measure(*model, options, cores);
+    PrintRow(*model, options, cores);
   }
   return 0;
 }
