@@ -192,7 +192,21 @@ TEST(MatMulKernels, AgreeWithTheReferenceUnderBroadcasting) {
     const ValueId x = b.Input(left);
     CompareKernels(
         b.Build(b.Node("MatMul", {x, b.Weight(right)})), {{"x", RandomTensor(left, 4)}},
-        left.size() == 2 && right.size() == 2 ? "f32_matmul_packed__" : "f32_matmul__openblas");
+        left.size() >= 2 && right.size() == 2 ? "f32_matmul_packed__" : "f32_matmul__openblas");
+  }
+}
+
+TEST(MatMulKernels, PackedOnesTakeStacksOnEveryInstructionSetAndTeam) {
+  for (const Shape& left : {Shape{3, 197, 65}, {2, 3, 5, 65}, {1, 1, 65}, {4, 96, 65}}) {
+    SCOPED_TRACE(ToString(left));
+    GraphBuilder b;
+    Shape shape = left;
+    shape[0] = kBatch;
+    const ValueId y = b.Node("MatMul", {b.Input(shape), b.Weight({65, 70})});
+    testing::ExpectAsTheReference(
+        b.Build(y), RandomTensor(left, 5), kTolerance, [](const CompiledGraph& compiled) {
+          EXPECT_EQ(testing::KernelOf(compiled, "MatMul"), "f32_matmul_packed");
+        });
   }
 }
 
