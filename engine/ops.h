@@ -25,13 +25,14 @@
 //      GlobalAveragePool, GlobalMaxPool
 //  * Products: Gemm(a, b, c?) with alpha, beta, transA, transB; MatMul(a, b).
 //  * Normalisations: BatchNormalization(x, scale, bias, mean, variance) with epsilon, for inference
-//    only, one output; InstanceNormalization(x, scale, bias) with epsilon; LRN with size, alpha,
+//    only, one output; InstanceNormalization(x, scale, bias) with epsilon;
+//    LayerNormalization(x, scale, bias?) with axis and epsilon, one output; LRN with size, alpha,
 //    beta, bias; Softmax and LogSoftmax with axis = -1 and flatten = 0. flatten = 1 is the rule
 //    before opset 13: the dimensions from `axis` to the last are normalised together (loaders then
 //    set axis = 1 when the file has none).
 //  * Unary: Abs Ceil Erf Exp Floor HardSwish Log Neg Reciprocal Relu Round Sigmoid Sign Softplus
 //    Softsign Sqrt Tanh; with alpha (beta, gamma) as ONNX has them: Celu Elu HardSigmoid LeakyRelu
-//    Selu Swish ThresholdedRelu. PRelu(x, slope).
+//    Selu Swish ThresholdedRelu. Gelu with approximate = none. PRelu(x, slope).
 //  * Binary with broadcasting: Add Sub Mul Div Pow; of one or more inputs: Sum Mean Max Min. For
 //    shape arithmetic: Equal, Where(condition, x, y).
 //  * QuantizeLinear(x, scale, zero_point?), DequantizeLinear(x, scale, zero_point?) with axis = 1.

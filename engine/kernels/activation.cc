@@ -23,6 +23,7 @@ constexpr std::array kNames{
     Name{ActivationKind::kHardSigmoid, "HardSigmoid"},
     Name{ActivationKind::kHardSwish, "HardSwish"},
     Name{ActivationKind::kSwish, "Swish"},
+    Name{ActivationKind::kGelu, "Gelu"},
 };
 
 /// A bound of Clip: `fallback` when absent, nullopt when it is computed.
@@ -105,6 +106,8 @@ float Activate(const Activation& activation, float x) {
       return x * std::clamp(x / 6 + 0.5f, 0.0f, 1.0f);
     case ActivationKind::kSwish:
       return x / (1 + std::exp(-activation.alpha * x));
+    case ActivationKind::kGelu:
+      return 0.5f * x * (1 + std::erf(x * 0.70710678f));
   }
   return x;
 }

@@ -1,7 +1,9 @@
-// Binary f32 arithmetic: dimensions that broadcast alike are merged, and the innermost becomes one
-// vectorised loop.
+// f32 arithmetic on plain values. Binary: dimensions that broadcast alike are merged, and the
+// innermost becomes one vectorised loop. Activations: runs of neighbours, shared out to the team.
 #include <algorithm>
+#include <array>
 
+#include "engine/kernels/activation.h"
 #include "engine/kernels/tables.h"
 #include "engine/strided.h"
 
@@ -67,7 +69,48 @@ KernelResult MakePRelu(const NodeView& node) {
 
 std::string WhyNot(const NodeView& node) { return node.dtype(0) == DType::kF32 ? "" : "not f32"; }
 
+KernelResult MakeActivation(const NodeView& node, const simd::Microkernels& microkernels) {
+  return MakeKernel(
+      [activation = *AsActivation(node.graph(), node.node()),
+       activate = microkernels.elementwise.activate](const KernelCall& call) {
+        constexpr int64_t kRun = 1024;  // blocks: 64 KiB, so that a task is worth handing out
+        const float* x = call.inputs[0].data<float>().data();
+        float* y = call.outputs[0].data<float>().data();
+        const int64_t size = call.outputs[0].size(), blocks = size / simd::kBlock;
+        call.team->ForEach((blocks + kRun - 1) / kRun, [&](int64_t run, int) {
+          const int64_t first = run * kRun, offset = first * simd::kBlock;
+          activate(activation, x + offset, y + offset, std::min(kRun, blocks - first));
+        });
+        const int64_t done = blocks * simd::kBlock;
+        alignas(64) std::array<float, simd::kBlock> rest{};
+        std::copy(x + done, x + size, rest.begin());
+        activate(activation, rest.data(), rest.data(), 1);
+        std::copy_n(rest.begin(), size - done, y + done);
+        return OkStatus();
+      },
+      0);
+}
+
+std::string WhyNotActivation(const NodeView& node) {
+  if (node.dtype(0) != DType::kF32) return "not f32";
+  return AsActivation(node.graph(), node.node()) ? "" : "its bounds are computed";
+}
+
+constexpr KernelDef Runs(std::string_view name, std::string_view op) {
+  return {
+      .name = name, .op = op, .rank = 1, .why_not = WhyNotActivation, .make_simd = MakeActivation};
+}
+
 constexpr KernelDef kKernels[] = {
+    Runs("f32_relu_runs", "Relu"),
+    Runs("f32_clip_runs", "Clip"),
+    Runs("f32_leakyrelu_runs", "LeakyRelu"),
+    Runs("f32_sigmoid_runs", "Sigmoid"),
+    Runs("f32_tanh_runs", "Tanh"),
+    Runs("f32_hardsigmoid_runs", "HardSigmoid"),
+    Runs("f32_hardswish_runs", "HardSwish"),
+    Runs("f32_swish_runs", "Swish"),
+    Runs("f32_gelu_runs", "Gelu"),
     {.name = "f32_add_rows", .op = "Add", .rank = 1, .why_not = WhyNot, .make = MakeAdd},
     {.name = "f32_sub_rows", .op = "Sub", .rank = 1, .why_not = WhyNot, .make = MakeSub},
     {.name = "f32_mul_rows", .op = "Mul", .rank = 1, .why_not = WhyNot, .make = MakeMul},

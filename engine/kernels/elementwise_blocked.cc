@@ -245,6 +245,7 @@ constexpr KernelDef kKernels[] = {
     Def("f32_hardsigmoid_blocked", "HardSigmoid", MakeActivation, WhyNotActivation),
     Def("f32_hardswish_blocked", "HardSwish", MakeActivation, WhyNotActivation),
     Def("f32_swish_blocked", "Swish", MakeActivation, WhyNotActivation),
+    Def("f32_gelu_blocked", "Gelu", MakeActivation, WhyNotActivation),
     Def("f32_exp_blocked", "Exp", MakeExp, nullptr),
     Def("f32_add_blocked", "Add", MakeBinary, WhyNotBinary),
     Def("f32_sub_blocked", "Sub", MakeBinary, WhyNotBinary),

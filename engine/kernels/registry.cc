@@ -31,6 +31,7 @@ const Registry& Kernels() {
                              ElementwiseKernels(),
                              MovementKernels(),
                              SoftmaxKernels(),
+                             NormalizeKernels(),
                              ReorderKernels(),
                              DirectConvKernels(),
                              StackedConvKernels(),

@@ -27,6 +27,7 @@ std::span<const KernelDef> PoolKernels();
 std::span<const KernelDef> ElementwiseKernels();
 std::span<const KernelDef> MovementKernels();
 std::span<const KernelDef> SoftmaxKernels();
+std::span<const KernelDef> NormalizeKernels();
 
 // Fast ones on blocked values.
 std::span<const KernelDef> ReorderKernels();

@@ -27,6 +27,14 @@ Status InferParametricUnary(InferContext& c) {
   return InferUnary(c);
 }
 
+Status InferGelu(InferContext& c) {
+  TRAWL_ASSIGN(const std::string approximate, c.attributes().String("approximate", "none"));
+  if (approximate != "none") {
+    return Error(Code::kUnimplemented, "the approximation '{}' is not supported", approximate);
+  }
+  return InferUnary(c);
+}
+
 Status InferPRelu(InferContext& c) {
   TRAWL_TRY(c.RequireDType(0, {DType::kF32}));
   TRAWL_TRY(c.RequireDType(1, {DType::kF32}));
@@ -243,6 +251,7 @@ constexpr OpDef kOps[] = {
     Parametric("Selu", "alpha gamma"),
     Parametric("Swish", "alpha"),
     Parametric("ThresholdedRelu", "alpha"),
+    {.name = "Gelu", .attributes = "approximate", .infer = InferGelu},
     Binary("PRelu", InferPRelu),
     {.name = "Clip", .min_inputs = 1, .max_inputs = 3, .infer = InferClip},
     Binary("Add"),

@@ -6,6 +6,7 @@
 #include "engine/kernels/activation.h"
 #include "engine/ops/operands.h"
 #include "engine/passes/pass.h"
+#include "engine/passes/spelled_out.h"
 #include "engine/passes/uses.h"
 
 namespace trawl::engine {
@@ -63,7 +64,13 @@ bool ComposePool(Graph& graph, const ContentsTable& contents, Node& mean, std::v
 Result<int> ComposeOperators(Graph& graph, const ContentsTable& contents) {
   const Uses uses(graph);
   int changes = 0;
-  for (Node& node : graph.nodes()) changes += ComposeGate(graph, uses, node) ? 1 : 0;
+  for (size_t i = 0; i < graph.nodes().size(); ++i) {
+    Node& node = graph.nodes()[i];
+    changes += ComposeGate(graph, uses, node) || ComposeGelu(graph, uses, node) ||
+                       ComposeNormalization(graph, contents, uses, i)
+                   ? 1
+                   : 0;
+  }
   std::vector<Node> nodes;
   for (Node& node : graph.nodes()) {
     changes += ComposePool(graph, contents, node, nodes) ? 1 : 0;

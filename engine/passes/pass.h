@@ -43,9 +43,12 @@ Result<int> FuseQuantization(Graph& graph, const ContentsTable& contents);
 Result<int> FoldConstants(Graph& graph, const ContentsTable& contents);
 /// Removes nodes that change nothing: Identity, Dropout, Reshape to the same shape …
 Result<int> EliminateIdentities(Graph& graph, const ContentsTable& contents);
-/// x · Sigmoid(x) becomes Swish, the mean of planes GlobalAveragePool: what they were before they
-/// were exported.
+/// x · Sigmoid(x) becomes Swish, the mean of planes GlobalAveragePool, arithmetic with means or Erf
+/// LayerNormalization or Gelu: what they were before they were exported.
 Result<int> ComposeOperators(Graph& graph, const ContentsTable& contents);
+/// What lies between a transposition of images to channels last and one back works on channels
+/// first.
+Result<int> WorkOnChannelsFirst(Graph& graph, const ContentsTable& contents);
 /// BatchNormalization and per-channel Mul, Div, Add and Sub behind a Conv or Gemm move into its
 /// weights and bias.
 Result<int> FoldBatchNorm(Graph& graph, const ContentsTable& contents);

@@ -25,6 +25,7 @@ constexpr Pass kPasses[] = {
     {"fold_constants", false, FoldConstants},
     {"eliminate_identities", false, EliminateIdentities},
     {"compose_operators", false, ComposeOperators},
+    {"channels_first", false, WorkOnChannelsFirst},
     {"fold_batch_norm", false, FoldBatchNorm},
     {"fuse_epilogues", false, FuseEpilogues},
     {"block_channels", false, BlockChannels, /*for_fast_kernels=*/true},

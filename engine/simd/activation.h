@@ -13,7 +13,8 @@ enum class ActivationKind {
   kTanh,
   kHardSigmoid,
   kHardSwish,
-  kSwish
+  kSwish,
+  kGelu  // x · Φ(x), Φ being the normal distribution
 };
 
 struct Activation {

@@ -47,6 +47,8 @@ void ActivateBlocks(const Activation& activation, const float* x, float* y, ptrd
       return ActivateAll<ActivationKind::kHardSwish>(activation, x, y, pixels);
     case ActivationKind::kSwish:
       return ActivateAll<ActivationKind::kSwish>(activation, x, y, pixels);
+    case ActivationKind::kGelu:
+      return ActivateAll<ActivationKind::kGelu>(activation, x, y, pixels);
   }
 }
 

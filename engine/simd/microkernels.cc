@@ -14,6 +14,7 @@ const Microkernels& MicrokernelsFor(Isa isa) {
                                          .gemm = portable::kGemm,
                                          .grouped_conv = portable::kGroupedConv,
                                          .narrow_conv = portable::kNarrowConv,
+                                         .normalize = portable::kNormalize,
                                          .window = portable::kWindow,
                                          .winograd = portable::kWinograd,
                                          .winograd_stride2 = portable::kWinogradStride2};
@@ -24,6 +25,7 @@ const Microkernels& MicrokernelsFor(Isa isa) {
                                      .gemm = avx2::kGemm,
                                      .grouped_conv = avx2::kGroupedConv,
                                      .narrow_conv = avx2::kNarrowConv,
+                                     .normalize = avx2::kNormalize,
                                      .window = avx2::kWindow,
                                      .winograd = avx2::kWinograd,
                                      .winograd_stride2 = avx2::kWinogradStride2};
@@ -34,6 +36,7 @@ const Microkernels& MicrokernelsFor(Isa isa) {
       .gemm = avx512::kGemm,
       .grouped_conv = avx512::kGroupedConv,
       .narrow_conv = avx512::kNarrowConv,
+      .normalize = avx512::kNormalize,
       .window = avx512::kWindow,
       .winograd = avx512::kWinograd,
       .winograd_stride2 = avx512::kWinogradStride2,

@@ -11,6 +11,7 @@
 #include "engine/simd/gemm.h"
 #include "engine/simd/int8.h"
 #include "engine/simd/isa.h"
+#include "engine/simd/normalize.h"
 #include "engine/simd/window.h"
 #include "engine/simd/winograd.h"
 
@@ -23,6 +24,7 @@ struct Microkernels {
   GemmMicrokernels gemm;
   GroupedConvMicrokernels grouped_conv;
   NarrowConvMicrokernels narrow_conv;
+  NormalizeMicrokernels normalize;
   WindowMicrokernels window;
   WinogradMicrokernels winograd;
   WinogradMicrokernels winograd_stride2;

@@ -7,6 +7,7 @@
 #include "engine/simd/elementwise.h"
 #include "engine/simd/gemm.h"
 #include "engine/simd/int8.h"
+#include "engine/simd/normalize.h"
 #include "engine/simd/window.h"
 #include "engine/simd/winograd.h"
 
@@ -18,6 +19,7 @@
   extern const NarrowConvMicrokernels kNarrowConv; \
   extern const ElementwiseMicrokernels kElementwise; \
   extern const GemmMicrokernels kGemm;   \
+  extern const NormalizeMicrokernels kNormalize; \
   extern const WindowMicrokernels kWindow; \
   extern const WinogradMicrokernels kWinograd, kWinogradStride2; \
   }

@@ -371,6 +371,7 @@ constexpr KernelDef kKernels[] = {
     Reference("HardSigmoid", MakeActivation),
     Reference("LeakyRelu", MakeActivation),
     Reference("Swish", MakeActivation),
+    Reference("Gelu", MakeActivation),
     Reference("Selu", MakeSelu),
     Reference("ThresholdedRelu", MakeThresholdedRelu),
     Reference("PRelu", MakePRelu),

@@ -58,6 +58,56 @@ KernelResult MakeInstanceNormalization(const NodeView& node) {
   });
 }
 
+/// Normalises `count` elements that lie `stride` apart; `scale` and `bias` neighbour each other.
+void Normalize(const float* x, float* y, int64_t count, int64_t stride, const float* scale,
+               const float* bias, float epsilon) {
+  double sum = 0, squares = 0;
+  for (int64_t i = 0; i < count; ++i) sum += x[i * stride];
+  const double mean = sum / static_cast<double>(count);
+  for (int64_t i = 0; i < count; ++i) squares += (x[i * stride] - mean) * (x[i * stride] - mean);
+  const double deviation = std::sqrt(squares / static_cast<double>(count) + epsilon);
+  for (int64_t i = 0; i < count; ++i) {
+    const double normal = (x[i * stride] - mean) / deviation * scale[i];
+    y[i * stride] = static_cast<float>(bias == nullptr ? normal : normal + bias[i]);
+  }
+}
+
+/// `axis`: the first of the dimensions that are normalised together; those behind `end` are not.
+KernelResult MakeNormalization(const NodeView& node, size_t axis, size_t end) {
+  TRAWL_ASSIGN(const float epsilon, node.attributes().Float("epsilon", 1e-5f));
+  return MakeKernel(
+      [=, has_bias = node.HasInput(2)](const KernelCall& call) {
+        const auto shape = call.inputs[0].shape;
+        const int64_t outer = Product(shape.first(axis));
+        const int64_t count = Product(shape.subspan(axis, end - axis));
+        const int64_t inner = Product(shape.subspan(end));
+        const float* x = call.inputs[0].data<float>().data();
+        float* y = call.outputs[0].data<float>().data();
+        const float* scale = call.inputs[1].data<float>().data();
+        const float* bias = has_bias ? call.inputs[2].data<float>().data() : nullptr;
+        if (count == 0) return OkStatus();
+        for (int64_t o = 0; o < outer; ++o) {
+          for (int64_t i = 0; i < inner; ++i) {
+            const int64_t offset = o * count * inner + i;
+            Normalize(x + offset, y + offset, count, inner, scale, bias, epsilon);
+          }
+        }
+        return OkStatus();
+      },
+      0);
+}
+
+KernelResult MakeLayerNormalization(const NodeView& node) {
+  const size_t rank = node.shape(0).size();
+  TRAWL_ASSIGN(const int64_t given, node.attributes().Int("axis", -1));
+  TRAWL_ASSIGN(const size_t axis, NodeView::Axis(given, rank));
+  return MakeNormalization(node, axis, rank);
+}
+
+KernelResult MakeChannelNormalization(const NodeView& node) {
+  return MakeNormalization(node, 1, 2);
+}
+
 KernelResult MakeLrn(const NodeView& node) {
   TRAWL_ASSIGN(const int64_t size, node.attributes().Int("size", 1));
   TRAWL_ASSIGN(const float alpha, node.attributes().Float("alpha", 1e-4f));
@@ -131,6 +181,8 @@ KernelResult MakeSoftmax(const NodeView& node) {
 constexpr KernelDef kKernels[] = {
     {.name = "reference", .op = "BatchNormalization", .make = MakeBatchNormalization},
     {.name = "reference", .op = "InstanceNormalization", .make = MakeInstanceNormalization},
+    {.name = "reference", .op = "LayerNormalization", .make = MakeLayerNormalization},
+    {.name = "reference", .op = "ChannelNormalization", .make = MakeChannelNormalization},
     {.name = "reference", .op = "LRN", .make = MakeLrn},
     {.name = "reference", .op = "Softmax", .make = MakeSoftmax},
     {.name = "reference", .op = "LogSoftmax", .make = MakeSoftmax},

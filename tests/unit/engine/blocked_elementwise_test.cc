@@ -44,7 +44,8 @@ TEST_P(BlockedElementwise, ActivationsAgreeWithTheReference) {
       {"Relu", "f32_relu_blocked"},       {"LeakyRelu", "f32_leakyrelu_blocked"},
       {"Sigmoid", "f32_sigmoid_blocked"}, {"HardSigmoid", "f32_hardsigmoid_blocked"},
       {"Tanh", "f32_tanh_blocked"},       {"HardSwish", "f32_hardswish_blocked"},
-      {"Swish", "f32_swish_blocked"},     {"Exp", "f32_exp_blocked"}};
+      {"Swish", "f32_swish_blocked"},     {"Exp", "f32_exp_blocked"},
+      {"Gelu", "f32_gelu_blocked"}};
   for (const auto& [op, kernel] : cases) {
     SCOPED_TRACE(op);
     GraphBuilder b;
@@ -102,6 +103,24 @@ TEST_P(BlockedElementwise, NormalisationsThatCannotBeFoldedAgreeWithTheReference
                                                   b.Weight({channels}), variance});
   ExpectAsTheReference(b.Build(z), Images(channels), 4 * kTolerance,
                        Chose("BatchNormalization", "f32_batchnorm_blocked"));
+}
+
+TEST_P(BlockedElementwise, NormalisationsOfAPixelsChannelsAgreeWithTheReference) {
+  const int64_t channels = GetParam();
+  for (const bool has_bias : {false, true}) {
+    GraphBuilder b;
+    const ValueId y = b.Node("Exp", {Blocked(b, Input(b, channels), channels)});
+    const ValueId last = b.Node("Transpose", {y}, Attrs({{"perm", IntsAttribute{0, 2, 3, 1}}}));
+    std::vector<ValueId> inputs{last, b.Weight({channels})};
+    if (has_bias) inputs.push_back(b.Weight({channels}));
+    const ValueId normal = b.Node("LayerNormalization", inputs, Attrs({{"epsilon", 1e-3f}}));
+    const ValueId z = b.Node("Transpose", {normal}, Attrs({{"perm", IntsAttribute{0, 3, 1, 2}}}));
+    // The convolution sees it when channels behind the last are not finite.
+    const ValueId sums = b.Node("Conv", {z, b.Weight({5, channels, 1, 1})});
+    // Numbers are divided by a deviation of 0.1 and more: ten roundings of a convolution's sum.
+    ExpectAsTheReference(b.Build(sums), Images(channels), 10 * kTolerance,
+                         Chose("ChannelNormalization", "f32_channelnorm_blocked"));
+  }
 }
 
 TEST_P(BlockedElementwise, QuantisedGridsAreTheSameExactly) {

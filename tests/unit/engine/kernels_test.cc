@@ -279,6 +279,44 @@ TEST(SoftmaxKernels, WhatIsNoNumberSpoilsItsOwnRowOnly) {
   }
 }
 
+TEST(NormalizeKernels, AgreeWithTheReferenceOnEveryInstructionSetAndTeam) {
+  for (const Shape& normalised : {Shape{1}, {3}, {16}, {17}, {31}, {100}, {5, 7}}) {
+    for (const bool has_bias : {false, true}) {
+      SCOPED_TRACE(ToString(normalised));
+      GraphBuilder b;
+      Shape shape{kBatch, 3};
+      shape.insert(shape.end(), normalised.begin(), normalised.end());
+      std::vector<ValueId> inputs{b.Input(shape), b.Weight(normalised)};
+      if (has_bias) inputs.push_back(b.Weight(normalised));
+      const ValueId y =
+          b.Node("LayerNormalization", inputs, Attrs({{"axis", int64_t{2}}, {"epsilon", 1e-3f}}));
+      shape[0] = 5;
+      Tensor x = RandomTensor(shape, 9);
+      for (float& number : x.mutable_data<float>()) number += 3;  // a mean that is not 0
+      testing::ExpectAsTheReference(b.Build(y), x, kTolerance, [](const CompiledGraph& g) {
+        EXPECT_EQ(testing::KernelOf(g, "LayerNormalization"), "f32_layernorm_rows");
+      });
+    }
+  }
+}
+
+TEST(ActivationKernels, AgreeWithTheReferenceOnEveryInstructionSetAndTeam) {
+  for (const std::string op : {"Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid",
+                               "HardSwish", "Swish", "Gelu"}) {
+    for (const int64_t count : {1, 16, 31, 17000}) {
+      SCOPED_TRACE(op + " of " + std::to_string(count));
+      GraphBuilder b;
+      std::vector<ValueId> inputs{b.Input({kBatch, count})};
+      if (op == "Clip") inputs.push_back(b.Constant(testing::Floats({}, {0.25f})));
+      testing::ExpectAsTheReference(b.Build(b.Node(op, inputs)), RandomTensor({3, count}, 9), 1e-6f,
+                                    [&](const CompiledGraph& g) {
+                                      EXPECT_TRUE(testing::KernelOf(g, op).ends_with("_runs"))
+                                          << testing::KernelOf(g, op);
+                                    });
+    }
+  }
+}
+
 TEST(Registry, SaysWhyABetterKernelDoesNotServe) {
   GraphBuilder b;
   const ValueId x = b.Input({1, 4, 8, 8});

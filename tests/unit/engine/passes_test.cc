@@ -158,7 +158,7 @@ TEST(FuseEpilogues, AResidualThatIsTheConvolutionsInputStaysIntact) {
 
 TEST(FuseEpilogues, EveryActivationComputesTheSameFused) {
   for (const char* op :
-       {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish"}) {
+       {"Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Swish", "Gelu"}) {
     SCOPED_TRACE(op);
     GraphBuilder b;
     const Graph graph = b.Build(b.Node(op, {Conv3x3(b, b.Input({kBatch, 3, 5, 5}), 3, 4)}));
@@ -208,6 +208,161 @@ TEST(ComposeOperators, LeavesOtherGatesAlone) {
   const Strings ops = Ops(graph);
   EXPECT_EQ(std::count(ops.begin(), ops.end(), "Mul"), 3);
   ExpectSameOutput(graph, RandomTensor({2, 4}, 8));
+}
+
+ValueId Number(GraphBuilder& b, float value) { return b.Constant(Floats({}, {value})); }
+
+/// 1 + erf(x / root).
+ValueId OneAndErf(GraphBuilder& b, ValueId x, float root) {
+  const ValueId erf = b.Node("Erf", {b.Node("Div", {x, Number(b, root)})});
+  return b.Node("Add", {erf, Number(b, 1)});
+}
+
+TEST(ComposeOperators, GeluIsFoundInAnyOrderOfItsFactors) {
+  for (int order = 0; order < 3; ++order) {
+    GraphBuilder b;
+    const ValueId x = b.Input({kBatch, 3, 5, 5});
+    std::vector<ValueId> factors{x, Number(b, 0.5f), OneAndErf(b, x, 1.4142135f)};
+    std::ranges::rotate(factors, factors.begin() + order);
+    const ValueId inner = b.Node("Mul", {factors[0], factors[1]});
+    const Graph graph = b.Build(b.Node("Mul", {factors[2], inner}));
+    EXPECT_EQ(Ops(graph), Strings{"Gelu"});
+    ExpectSameOutput(graph, RandomTensor({2, 3, 5, 5}, 8));
+  }
+}
+
+TEST(ComposeOperators, LeavesWhatIsNearlyGeluAlone) {
+  const auto build = [](float root, float half, bool of_itself) {
+    GraphBuilder b;
+    const ValueId x = b.Input({kBatch, 4});
+    const ValueId factor = of_itself ? x : b.Node("Abs", {x});
+    const ValueId inner = b.Node("Mul", {factor, OneAndErf(b, x, root)});
+    return b.Build(b.Node("Mul", {inner, Number(b, half)}));
+  };
+  EXPECT_EQ(Ops(build(1.41421354f, 0.5f, true)), Strings{"Gelu"});
+  for (const Graph& graph : {build(1.5f, 0.5f, true), build(1.41421354f, 0.25f, true),
+                             build(1.41421354f, 0.5f, false)}) {
+    EXPECT_EQ(std::ranges::count(Ops(graph), "Gelu"), 0);
+    ExpectSameOutput(graph, RandomTensor({2, 4}, 8));
+  }
+}
+
+/// (x - mean) / sqrt(mean((x - mean)²) + 1e-3), the variance's mean over `variance_axes`.
+ValueId Normalise(GraphBuilder& b, ValueId x, const std::vector<int64_t>& axes,
+                  const std::vector<int64_t>& variance_axes, bool by_power) {
+  const ValueId mean = b.Node("ReduceMean", {x, b.Constant(Ints(axes))});
+  const ValueId difference = b.Node("Sub", {x, mean});
+  const ValueId square = by_power ? b.Node("Pow", {difference, Number(b, 2)})
+                                  : b.Node("Mul", {difference, difference});
+  const ValueId variance = b.Node("ReduceMean", {square, b.Constant(Ints(variance_axes))});
+  const ValueId sum = b.Node("Add", {variance, Number(b, 1e-3f)});
+  return b.Node("Div", {difference, b.Node("Sqrt", {sum})});
+}
+
+TEST(ComposeOperators, ArithmeticWithMeansIsANormalisation) {
+  struct Case {
+    std::vector<int64_t> axes;
+    Shape parameters;
+    std::string op;
+  };
+  for (const Case& c :
+       {Case{{-1}, {5}, "LayerNormalization"}, Case{{2, 3}, {4, 5}, "LayerNormalization"},
+        Case{{1}, {3, 1, 1}, "ChannelNormalization"}}) {
+    for (int parameters = 0; parameters < 3; ++parameters) {  // none, a scale, a bias, too
+      GraphBuilder b;
+      ValueId y =
+          Normalise(b, b.Input({kBatch, 3, 4, 5}), c.axes, c.axes, /*by_power=*/parameters == 1);
+      if (parameters > 0) y = b.Node("Mul", {y, b.Weight(c.parameters)});
+      if (parameters > 1) y = b.Node("Add", {b.Weight(c.parameters), y});
+      const Graph graph = b.Build(y);
+      EXPECT_EQ(Ops(graph), Strings{c.op});
+      ExpectSameOutput(graph, RandomTensor({2, 3, 4, 5}, 8));
+    }
+  }
+}
+
+TEST(ComposeOperators, LeavesWhatIsNearlyANormalisationAlone) {
+  for (const auto& [axes, variance_axes] :
+       {std::pair<IntsAttribute, IntsAttribute>({3}, {2}), {{2}, {2}}}) {
+    GraphBuilder b;
+    const ValueId x = b.Input({kBatch, 3, 4, 5});
+    const Graph graph = b.Build(Normalise(b, x, axes, variance_axes, true));
+    EXPECT_EQ(std::ranges::count(Ops(graph), "Div"), 1);
+    ExpectSameOutput(graph, RandomTensor({2, 3, 4, 5}, 8));
+  }
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 3, 4, 5});
+  const ValueId y = Normalise(b, x, {3}, {3}, true);
+  // The scale varies by row, so it is none of the normalisation's.
+  const Graph graph = b.Build(b.Node("Mul", {y, b.Weight({4, 1})}));
+  EXPECT_EQ(Ops(graph), (Strings{"LayerNormalization", "Mul"}));
+  ExpectSameOutput(graph, RandomTensor({2, 3, 4, 5}, 8));
+}
+
+ValueId ToLast(GraphBuilder& b, ValueId x) {
+  return b.Node("Transpose", {x}, Attrs({{"perm", IntsAttribute{0, 2, 3, 1}}}));
+}
+
+ValueId ToFirst(GraphBuilder& b, ValueId x) {
+  return b.Node("Transpose", {x}, Attrs({{"perm", IntsAttribute{0, 3, 1, 2}}}));
+}
+
+/// ConvNeXt's: channels are mixed on [N, H, W, C].
+ValueId MixChannels(GraphBuilder& b, ValueId x) {
+  ValueId y = b.Node("LayerNormalization", {x, b.Weight({3}), b.Weight({3})});
+  y = b.Node("Add", {b.Node("MatMul", {y, b.Weight({3, 7})}), b.Weight({7})});
+  y = b.Node("MatMul", {b.Node("Gelu", {y}), b.Weight({7, 3})});
+  return b.Node("Add", {b.Weight({1, 1, 1, 3}), y});
+}
+
+TEST(ChannelsFirst, ABlockBetweenTranspositionsBecomesConvolutions) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 3, 5, 4});
+  const ValueId y = ToFirst(b, MixChannels(b, ToLast(b, x)));
+  const Graph graph = b.Build(b.Node("Add", {x, b.Node("Mul", {y, b.Weight({3, 1, 1})})}));
+  EXPECT_EQ(Ops(graph), (Strings{"ChannelNormalization", "FusedConv", "FusedConv"}));
+  ExpectSameOutput(graph, RandomTensor({2, 3, 5, 4}, 8));
+}
+
+TEST(ChannelsFirst, ArithmeticOfTwoTurnedValuesIsTurnedToo) {
+  for (const std::string op : {"Add", "Sub", "Mul", "Div"}) {
+    GraphBuilder b;
+    const ValueId x = b.Input({kBatch, 3, 5, 4});
+    const ValueId left = ToLast(b, b.Node("Exp", {x})), right = ToLast(b, b.Node("Abs", {x}));
+    const ValueId y = b.Node(op, {b.Node(op, {right, left}), b.Weight({3})});
+    const Graph graph = b.Build(ToFirst(b, b.Node(op, {Number(b, 2), y})));
+    EXPECT_EQ(std::ranges::count(Ops(graph), "Transpose"), 0);
+    ExpectSameOutput(graph, RandomTensor({2, 3, 5, 4}, 8));
+  }
+}
+
+TEST(ChannelsFirst, OtherReadersGetWhatTheyRead) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 3, 3, 3});
+  const ValueId last = ToLast(b, b.Node("Exp", {x}));
+  const ValueId turned = b.Node("Relu", {b.Node("Add", {last, b.Weight({3})})});
+  // Both are read as [N, H, W, C], which has the same shape here, and the result is turned again.
+  const ValueId sum = b.Node("Add", {ToFirst(b, turned), b.Node("Mul", {turned, last})});
+  const Graph graph = b.Build(b.Node("Softmax", {ToLast(b, ToFirst(b, sum))}));
+  ExpectSameOutput(graph, RandomTensor({2, 3, 3, 3}, 8));
+}
+
+TEST(ChannelsFirst, LeavesAloneWhatIsNeverTurnedBack) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 3, 5, 4});
+  const Graph graph = b.Build(MixChannels(b, ToLast(b, x)));
+  const Strings ops = Ops(graph);
+  EXPECT_EQ(std::ranges::count(ops, "MatMul"), 2);
+  EXPECT_EQ(std::ranges::count(ops, "Transpose"), 1);
+  ExpectSameOutput(graph, RandomTensor({2, 3, 5, 4}, 8));
+}
+
+TEST(ChannelsFirst, LeavesConstantsAlongOtherDimensionsAlone) {
+  GraphBuilder b;
+  const ValueId x = ToLast(b, b.Input({kBatch, 4, 4, 4}));
+  const Graph graph = b.Build(ToFirst(b, b.Node("Mul", {x, b.Weight({4, 1})})));
+  EXPECT_EQ(Ops(graph), (Strings{"Transpose", "Mul", "Transpose"}));
+  ExpectSameOutput(graph, RandomTensor({2, 4, 4, 4}, 8));
 }
 
 TEST(ComposeOperators, TheMeanOfPlanesIsAGlobalPool) {

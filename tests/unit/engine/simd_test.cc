@@ -91,6 +91,29 @@ TEST(ElementwiseMicrokernels, ExpSigmoidAndTanhErrByFourUnitsInTheLastPlaceAtMos
   }
 }
 
+TEST(ElementwiseMicrokernels, GeluErrsByFourUnitsOfItsArgumentsLastPlaceAtMost) {
+  // Not of the result's: on the left 1 + erf is a difference of numbers of the same size.
+  constexpr double kFourUlp = 4.0 / (1 << 23);
+  constexpr ptrdiff_t kCount = 1 << 16;
+  alignas(64) static float x[kCount], y[kCount];
+  for (ptrdiff_t i = 0; i < kCount; ++i) {
+    x[i] = static_cast<float>(i - kCount / 2) * (9.0f / (kCount / 2));
+  }
+  x[0] = -1e30f;
+  x[1] = 1e30f;
+  for (const Isa isa : SupportedIsas()) {
+    SCOPED_TRACE(ToString(isa));
+    MicrokernelsFor(isa).elementwise.activate({.kind = ActivationKind::kGelu}, x, y,
+                                              kCount / kBlock);
+    EXPECT_EQ(y[0], 0);
+    EXPECT_EQ(y[1], 1e30f);
+    for (ptrdiff_t i = 2; i < kCount; ++i) {
+      const double wanted = x[i] * 0.5 * std::erfc(-x[i] / std::sqrt(2.0));
+      ASSERT_NEAR(y[i], wanted, kFourUlp * std::fabs(x[i])) << x[i];
+    }
+  }
+}
+
 TEST(ElementwiseMicrokernels, ExpKeepsWhatIsNotFinite) {
   constexpr float kInfinite = std::numeric_limits<float>::infinity();
   for (const Isa isa : SupportedIsas()) {
