@@ -81,13 +81,11 @@ def run_once(trawl, folder, model, sandbox, scratch):
 def compare(arguments, folder, model, scratch):
     """A row's cells: the medians of both ratios over the rounds."""
     rates, costs = [], []
-    for _ in range(arguments.rounds):
-        inside, outside = (
-            run_once(arguments.trawl, folder, model, sandbox, scratch)
-            for sandbox in ("auto", "off")
-        )
-        rates.append(inside[0] / outside[0])
-        costs.append(inside[1] / outside[1])
+    for number in range(arguments.rounds):
+        order = ("auto", "off") if number % 2 == 0 else ("off", "auto")
+        ran = {how: run_once(arguments.trawl, folder, model, how, scratch) for how in order}
+        rates.append(ran["auto"][0] / ran["off"][0])
+        costs.append(ran["auto"][1] / ran["off"][1])
     return " | ".join(
         f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
         for ratios in (rates, costs)
