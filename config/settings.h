@@ -77,6 +77,7 @@ struct Settings {
   // Results.
   int64_t collect_rows = 5'000;  // rows per SQLite transaction, at most
   int64_t collect_interval_ms = 500;
+  int64_t failed_percent_max = 50;  // of a fleet's job, or it is paused
   int64_t top_k = 5;
 
   // The process.

@@ -179,6 +179,9 @@ void AddResults(std::vector<SettingDef>& table) {
                          "Rows per SQLite transaction, at most."));
   table.push_back(Number("collect-interval-ms", &Settings::collect_interval_ms, section, "ms", 1,
                          60'000, "A result waits this long at most for its SQLite transaction."));
+  table.push_back(Number("failed-percent-max", &Settings::failed_percent_max, section, "%", 0, 100,
+                         "The collector pauses a job, once, when more than this share of its "
+                         "results, of a thousand or more, are failures; 100: never."));
 }
 
 void AddProcess(std::vector<SettingDef>& table) {

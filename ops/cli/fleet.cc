@@ -14,6 +14,7 @@
 #include "config/clock.h"
 #include "ops/cli/commands.h"
 #include "ops/cli/exit_code.h"
+#include "ops/cli/failing_jobs.h"
 #include "ops/cli/job_setup.h"
 #include "ops/cli/progress.h"
 #include "ops/cli/text.h"
@@ -126,6 +127,7 @@ Status RunFleetCollector(const CollectorArguments& arguments, const Settings& se
   TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
   TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));
   std::fprintf(stderr, "Collecting into %s\n", arguments.db.c_str());
+  const FailingJobs failing_jobs(arguments.db, settings.failed_percent_max, *log);
   return storage::RunCollector(
       {.settings = settings, .log = *log, .results = *results, .on_progress = {}}, stop);
 }

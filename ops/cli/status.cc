@@ -11,6 +11,7 @@
 #include "ops/cli/bottleneck.h"
 #include "ops/cli/commands.h"
 #include "ops/cli/exit_code.h"
+#include "ops/cli/failing_jobs.h"
 #include "ops/cli/progress.h"
 #include "ops/cli/text.h"
 #include "ops/telemetry/log.h"
@@ -35,16 +36,6 @@ std::string StateNow(const JobStatus& job) {
   const bool stalled =
       job.state == "running" && SystemClock().WallMillis() - moved_ms >= kStalledMs;
   return stalled ? "stalled" : job.state;
-}
-
-/// With fewer, a few bad objects at the start could look like all of a job.
-constexpr uint64_t kEnoughToTell = 1'000;
-
-/// More than half of what has ended are failures that nobody asked for.
-bool MostlyFails(const JobStatus& job) {
-  const uint64_t ended = job.done + job.failed;
-  return ended >= kEnoughToTell && job.failed > ended / 2 && job.state != "cancelled" &&
-         job.state != "cancelling";
 }
 
 /// Shares of the stages in the time that the job's objects spent in them; they say where more hands
@@ -111,10 +102,12 @@ void PrintJob(const JobStatus& job) {
   fmt::print("enqueued   {}{}\n", job.enqueued, job.state == "listing" ? "+ (still listing)" : "");
   fmt::print("done       {}\n", job.done);
   fmt::print("failed     {}{}\n", job.failed,
-             MostlyFails(job)
-                 ? " (more than half: trawl results --failed says why, and trawl pause "
-                   "keeps the rest from it)"
-                 : "");
+             !MostlyFails(job) ? ""
+             : state == "paused"
+                 ? " (more than half: trawl results --failed says why, and trawl resume lets the "
+                   "rest of it go on all the same)"
+                 : " (more than half: trawl results --failed says why, and trawl pause keeps the "
+                   "rest from it)");
   fmt::print("rate       {:.1f}/s\n", job.rate_per_second);
   if (job.eta_seconds) fmt::print("left       {}\n", FormatDuration(*job.eta_seconds));
   fmt::print("busy       download {:.0f} %, decode {:.0f} %, infer {:.0f} %\n",

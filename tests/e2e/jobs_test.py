@@ -398,10 +398,14 @@ class FleetJobsTest(JobsTest):
         self.verify(0)
         self.assertIsNone(worker.poll())
 
-    def begin_on_slow_store(self, count):
-        """A worker that has accepted everything, from a store that answers nobody yet."""
+    def begin_on_slow_store(self, count, served=0, served_bytes=None):
+        """A worker that has accepted everything, from a store that answers nobody yet, but for the
+        first few keys, and those with other bytes than a picture's."""
         store = SlowStore()
         self.addCleanup(store.close)
+        store.holds = lambda key: int(key.split(".")[0]) >= served
+        if served_bytes:
+            store.pictures = [served_bytes]
         self.env |= store.environment
         keys = [f"{i:04}.jpg" for i in range(count)]
         manifest = self.dir / "keys.txt"
@@ -428,6 +432,21 @@ class FleetJobsTest(JobsTest):
         self.command("resume")
         self.wait()
         self.assert_each_key_once(self.job, keys)
+        self.verify(0)
+        self.assertIsNone(worker.poll())
+
+    def test_a_job_that_mostly_fails_is_paused_once(self):
+        self.env["TRAWL_WORK_PARTITIONS"] = "1"  # first what is served, then what is held
+        keys, store, worker = self.begin_on_slow_store(1300, 1200, b"<html>no picture</html>")
+        e2e.wait_until(lambda: self.state() == "paused", "the pause")
+        told = "a job is paused: too many of its objects fail"
+        e2e.wait_until(lambda: told in self.log_text(), "the reason")
+        self.assertIn("trawl resume lets the rest of it go on", self.command("status").stdout)
+        self.command("resume")
+        store.release.set()
+        self.wait()
+        self.assertEqual(self.failures(), dict.fromkeys(keys, "not_an_image"))
+        self.assertEqual(self.log_text().count(told), 1)
         self.verify(0)
         self.assertIsNone(worker.poll())
 
