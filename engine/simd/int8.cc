@@ -14,6 +14,10 @@ using Floats = __m512;
 
 /// Pixels of a group; two groups are a tile, whose sums and operands fill the 32 registers.
 constexpr int kGroup = 7;
+/// How far ahead weights are fetched, beyond their end too, where the next panel's begin: those of
+/// deep layers come from the third-level cache, and panels are too short for the processor to see
+/// them coming.
+constexpr ptrdiff_t kWeightsAhead = 2048;
 
 [[gnu::always_inline]] inline Ints Repeat4(const uint8_t* p) {
   Ints v;
@@ -136,6 +140,16 @@ struct Group {
   const int32_t* start;
 };
 
+/// Fetches what the epilogue adds while the sums are made: a residual lies a whole row of channels
+/// from one pixel to the next, which no hardware prefetcher follows.
+template <int kPixels>
+[[gnu::always_inline]] inline void FetchResidual(const Int8Layer& layer, const Group& group) {
+#pragma GCC unroll 7
+  for (int p = 0; p < kPixels; ++p) {
+    _mm_prefetch(group.residual + p * layer.y_step, _MM_HINT_T0);
+  }
+}
+
 /// kFirst pixels at `a` and kSecond at `b`.
 template <int kFirst, int kSecond>
 [[gnu::noinline]] void ConvTile(const Int8Layer& layer, const int8_t* weights,
@@ -148,6 +162,10 @@ template <int kFirst, int kSecond>
     const Ints first = start == nullptr ? _mm512_setzero_si512()
                                         : _mm512_set1_epi32(start[p < kFirst ? p : p - kFirst]);
     sums[p].part[0] = sums[p].part[1] = first;
+  }
+  if (epilogue.has_residual) {
+    FetchResidual<kFirst>(layer, a);
+    FetchResidual<kSecond>(layer, b);
   }
   const ptrdiff_t step = layer.x_step;
   ptrdiff_t step3 = 3 * step, step5 = 5 * step;
@@ -162,6 +180,8 @@ template <int kFirst, int kSecond>
     const uint8_t* end = xa + layer.depth;
 #pragma GCC unroll 1
     while (xa != end) {
+      _mm_prefetch(weights + kWeightsAhead, _MM_HINT_T0);
+      _mm_prefetch(weights + kWeightsAhead + 64, _MM_HINT_T0);
       const Ints w0 = _mm512_load_si512(weights), w1 = _mm512_load_si512(weights + 64);
       weights += 2 * 64;
 #pragma GCC unroll 14
