@@ -42,7 +42,7 @@ class FormatCounter final : public storage::ObjectStore {
                });
   }
 
-  std::map<std::string, uint64_t> Counts() {
+  std::map<std::string, uint64_t> Formats() {
     std::map<std::string, uint64_t> counts;
     for (size_t i = 0; i < kNames.size(); ++i)
       if (counts_[i] > 0) counts[kNames[i]] = counts_[i];
@@ -172,7 +172,7 @@ Result<SampleOutcome> RunSample(const PreparedJob& job, std::vector<ObjectRef> o
     outcome.measured = rest.size();
     for (const ResultRecord& record : rest) outcome.download_s += record.timings.download_ms / 1000;
   }
-  outcome.formats = counter.Counts();
+  outcome.formats = counter.Formats();
   return outcome;
 }
 
