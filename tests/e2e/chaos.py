@@ -420,13 +420,6 @@ class Fleet:
         return pathlib.Path(self.log.name).read_text(errors="replace")[-size:]
 
 
-def peak_bytes(process):
-    """The most memory that it had."""
-    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-    [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return int(peak.split()[1]) << 10
-
-
 def cpu_seconds(process):
     """What it has used so far, without its children."""
     fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()

@@ -11,8 +11,6 @@ SEED = int(os.environ.get("TRAWL_CHAOS_SEED", str(random.SystemRandom().randrang
 # Without a new row, however much is broken: the group waits for its dead member, readers for a dead
 # writer's transaction, and a broker takes 10 s to come up; on a machine that has other work, more.
 STUCK_S = 240
-
-
 OUTAGE_S = int(os.environ.get("TRAWL_CHAOS_OUTAGE_S", "10"))  # how long what is down stays down
 
 

@@ -118,7 +118,7 @@ class ChaosTest(ChaosCase):
         self.broker.start()
         self.finish(keys, faults=1)
         self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
-        peaks = {name: chaos.peak_bytes(each) for name, each in self.fleet.processes.items()}
+        peaks = {name: e2e.peak_bytes(each) for name, each in self.fleet.processes.items()}
         print(f"{OUTAGE_S} s without a broker: {max(spent.values()):.2f} s of CPU,", end=" ")
         print(f"{max(peaks.values()) >> 20} MiB at most", flush=True)
         self.assertLess(max(spent.values()), 0.05 * OUTAGE_S, spent)

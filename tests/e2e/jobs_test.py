@@ -145,9 +145,8 @@ class RunJobsTest(JobsTest):
         self.addCleanup(self.store.close)
         self.store.holds = lambda key: int(key.split(".")[0]) >= 40
         self.env = self.store.environment
-        keys = [f"{i:04}.jpg" for i in range(200)]
         manifest = self.dir / "keys.txt"
-        manifest.write_text("".join(f"{key}\n" for key in keys))
+        keys = self.store.write_manifest(manifest, 200)
         self.source = (self.store.address, "--manifest", manifest)
         process = self.start()
         rows = "SELECT 1 FROM objects LIMIT 1"
@@ -407,9 +406,8 @@ class FleetJobsTest(JobsTest):
         if served_bytes:
             store.pictures = [served_bytes]
         self.env |= store.environment
-        keys = [f"{i:04}.jpg" for i in range(count)]
         manifest = self.dir / "keys.txt"
-        manifest.write_text("".join(f"{key}\n" for key in keys))
+        keys = store.write_manifest(manifest, count)
         done = e2e.trawl(
             *("producer", store.address, "--manifest", manifest),
             *("--model", e2e.MODEL, "--job", self.job),

@@ -100,7 +100,7 @@ class PoisonTest(ChaosCase):
         self.assert_accounts_agree(filed)
         self.assertEqual(self.fleet.exits, {}, "nobody may die of a message")
         for name, process in self.fleet.processes.items():
-            self.assertLess(chaos.peak_bytes(process), MAX_RSS_BYTES, f"{name}'s memory")
+            self.assertLess(e2e.peak_bytes(process), MAX_RSS_BYTES, f"{name}'s memory")
 
     def assert_accounts_agree(self, filed):
         """The job's do not count what was never in it; what was is named as what it is."""

@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import json
 import os
-import pathlib
 import random
 import subprocess
 import threading
@@ -94,10 +93,8 @@ class ProducerTest(e2e.EndToEndTest):
 
             def ended():
                 nonlocal peak
-                with contextlib.suppress(OSError):
-                    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
-                    peaks = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-                    peak = max([peak, *(int(line.split()[1]) << 10 for line in peaks)])
+                with contextlib.suppress(OSError, ValueError):  # it has just ended
+                    peak = max(peak, e2e.peak_bytes(process))
                 return process.poll() is not None
 
             e2e.wait_until(ended, "the producer ends", timeout=3 * e2e.TIMEOUT_S)

@@ -25,9 +25,8 @@ class RebalanceTest(ChaosCase):
         self.store = SlowStore()
         self.addCleanup(self.store.close)
         self.store.holds = holds
-        keys = [f"{i:04}.jpg" for i in range(count)]
         manifest = self.dir / "keys.txt"
-        manifest.write_text("".join(f"{key}\n" for key in keys))
+        keys = self.store.write_manifest(manifest, count)
         self.fleet.environment |= {"TRAWL_BATCH_KEYS": "2", **self.store.environment}
         done = self.fleet.produce(self.store.address, "--manifest", manifest)
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -115,9 +115,8 @@ class RunTest(e2e.EndToEndTest):
             "the first page is in the database",
         )
         process.send_signal(signal.SIGTERM)
-        interrupted = (
-            process.wait(timeout=e2e.TIMEOUT_S) == 130
-        )  # else the job was faster than the signal
+        # Else the job was faster than the signal.
+        interrupted = process.wait(timeout=e2e.TIMEOUT_S) == 130
         [(job,)] = e2e.query(self.db, progress)
         again = e2e.trawl(*command)
         self.assertEqual(again.returncode, 1, again.stderr)
@@ -247,10 +246,9 @@ class SourceTest(e2e.EndToEndTest):
     def test_an_object_that_never_comes_is_one_failure_and_the_others_do_not_wait(self):
         store = SlowStore()
         self.addCleanup(store.close)
-        keys = [f"{i:03}.jpg" for i in range(100)]
-        store.holds = lambda key: key == keys[50]
         manifest = self.dir / "keys.txt"
-        manifest.write_text("\n".join(keys))
+        keys = store.write_manifest(manifest, 100)
+        store.holds = lambda key: key == keys[50]
         # Time enough for those that come, on a machine that has much else to do.
         limits = ("--first-byte-timeout-ms", "5000", "--download-attempts", "2")
         done = self.run_job(store.address, "--manifest", manifest, *limits)

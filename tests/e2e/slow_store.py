@@ -27,6 +27,12 @@ class SlowStore(http.server.ThreadingHTTPServer):
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
         self.thread.start()
 
+    def write_manifest(self, path, count):
+        """`count` keys that it serves; returns them."""
+        keys = [f"{i:04}.jpg" for i in range(count)]
+        path.write_text("".join(f"{key}\n" for key in keys))
+        return keys
+
     def close(self):
         self.release.set()
         self.shutdown()

@@ -95,6 +95,13 @@ def wait_until(condition, what, timeout=TIMEOUT_S, pause=0.05):
         time.sleep(pause)
 
 
+def peak_bytes(process):
+    """The most memory that it had; ValueError when it has ended and nobody has waited for it."""
+    status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    [peak] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak.split()[1]) << 10
+
+
 def query(db, sql, *parameters):
     connection = sqlite3.connect(f"file:{db}?mode=ro", uri=True, timeout=30)
     try:
