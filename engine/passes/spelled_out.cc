@@ -18,10 +18,12 @@ const Node* Producer(const Graph& graph, const Uses& uses, ValueId id, std::stri
 }
 
 /// A constant of one f32 number.
-std::optional<float> Scalar(const Graph& graph, const Node& node, size_t i) {
-  const Tensor* constant = ConstantF32(graph, node, i);
-  if (constant == nullptr || constant->size() != 1) return std::nullopt;
-  return constant->data<float>()[0];
+std::optional<float> Scalar(const Graph& graph, ValueId id) {
+  const Value& value = graph.value(id);
+  if (!value.constant || value.dtype != DType::kF32 || value.constant->size() != 1) {
+    return std::nullopt;
+  }
+  return value.constant->data<float>()[0];
 }
 
 /// Exporters write constants with seven digits.
@@ -32,7 +34,7 @@ bool IsAbout(std::optional<float> value, float wanted) {
 /// What an Add or Mul adds to, or multiplies with, a constant of about `wanted`; else kNoValue.
 ValueId OperandBeside(const Graph& graph, const Node& node, float wanted) {
   for (const size_t i : {0, 1}) {
-    if (IsAbout(Scalar(graph, node, i), wanted)) return node.inputs[1 - i];
+    if (IsAbout(Scalar(graph, node.inputs[i]), wanted)) return node.inputs[1 - i];
   }
   return kNoValue;
 }
@@ -45,7 +47,7 @@ bool IsOneAndErf(const Graph& graph, const Uses& uses, ValueId id, ValueId x) {
   if (erf == nullptr) return false;
   constexpr auto kRoot = 1.41421356f;
   if (const Node* quotient = Producer(graph, uses, erf->inputs[0], "Div")) {
-    return quotient->inputs[0] == x && IsAbout(Scalar(graph, *quotient, 1), kRoot);
+    return quotient->inputs[0] == x && IsAbout(Scalar(graph, quotient->inputs[1]), kRoot);
   }
   const Node* product = Producer(graph, uses, erf->inputs[0], "Mul");
   return product != nullptr && OperandBeside(graph, *product, 1 / kRoot) == x;
@@ -54,7 +56,7 @@ bool IsOneAndErf(const Graph& graph, const Uses& uses, ValueId id, ValueId x) {
 /// Pow(x, 2) or x · x, of which x; else kNoValue.
 ValueId SquareRootOf(const Graph& graph, const Uses& uses, ValueId id) {
   if (const Node* power = Producer(graph, uses, id, "Pow")) {
-    return Scalar(graph, *power, 1) == 2.0f ? power->inputs[0] : kNoValue;
+    return Scalar(graph, power->inputs[1]) == 2.0f ? power->inputs[0] : kNoValue;
   }
   const Node* product = Producer(graph, uses, id, "Mul");
   return product != nullptr && product->inputs[0] == product->inputs[1] ? product->inputs[0]
@@ -89,8 +91,8 @@ std::optional<Normalized> AsNormalized(const Graph& graph, const ContentsTable& 
   if (difference == nullptr || deviation == nullptr) return std::nullopt;
   const Node* sum = Producer(graph, uses, deviation->inputs[0], "Add");
   if (sum == nullptr) return std::nullopt;
-  const size_t constant = Scalar(graph, *sum, 0) ? 0 : 1;
-  const auto epsilon = Scalar(graph, *sum, constant);
+  const size_t constant = Scalar(graph, sum->inputs[0]) ? 0 : 1;
+  const auto epsilon = Scalar(graph, sum->inputs[constant]);
   if (!epsilon) return std::nullopt;
   const auto variance = MeanOf(graph, contents, uses, sum->inputs[1 - constant]);
   const auto mean = MeanOf(graph, contents, uses, difference->inputs[1]);
@@ -158,10 +160,9 @@ bool ComposeGelu(const Graph& graph, const Uses& uses, Node& product) {
     std::array factors{product.inputs[i], inner->inputs[0], inner->inputs[1]};
     std::ranges::sort(factors);
     do {
-      const Value& half = graph.value(factors[0]);
-      const bool is_half = half.constant && half.dtype == DType::kF32 &&
-                           half.constant->size() == 1 && half.constant->data<float>()[0] == 0.5f;
-      if (!is_half || !IsOneAndErf(graph, uses, factors[1], factors[2])) continue;
+      const bool fits =
+          Scalar(graph, factors[0]) == 0.5f && IsOneAndErf(graph, uses, factors[1], factors[2]);
+      if (!fits) continue;
       if (graph.value(factors[2]).shape != graph.value(product.outputs[0]).shape) continue;
       product.op = "Gelu";
       product.inputs = {factors[2]};
