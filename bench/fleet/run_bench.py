@@ -10,7 +10,6 @@ BOUNDS does not hold. Standard library only; needs what tests/e2e needs.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import statistics
@@ -21,7 +20,8 @@ import time
 import zlib
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(SOURCE / "tests" / "e2e"))
+sys.path[:0] = [str(SOURCE / "tests" / "e2e"), str(SOURCE / "bench")]
+import tiny_model  # noqa: E402
 import trawl_e2e as e2e  # noqa: E402
 
 SIDE = 2
@@ -40,24 +40,8 @@ BOUNDS = {  # figure -> (at least or at most, bound)
 
 def write_model(folder):
     """A network without a layer: its input, flattened."""
-    folder.mkdir()
-    graph = {
-        "nodes": [
-            {"op": "null", "name": "data", "inputs": []},
-            {"op": "Flatten", "name": "flat", "inputs": [[0, 0, 0]]},
-        ],
-        "arg_nodes": [0],
-        "heads": [[1, 0, 0]],
-    }
-    (folder / "no-op-symbol.json").write_text(json.dumps(graph))
-    (folder / "no-op-0000.params").write_bytes(struct.pack("<QQQQ", 0x112, 0, 0, 0))
-    (folder / "model.yaml").write_text(
-        "name: no-op\nformat: mxnet\n"
-        "files: {graph: no-op-symbol.json, params: no-op-0000.params}\n"
-        f"input: {{name: data, layout: NCHW, size: [{SIDE}, {SIDE}], channels: rgb}}\n"
-        "preprocess: {resize: none, crop: none, mean: [0, 0, 0], std: [255, 255, 255]}\n"
-        "output: {kind: logits}\n"
-    )
+    untouched = "{resize: none, crop: none, mean: [0, 0, 0], std: [255, 255, 255]}"
+    tiny_model.write(folder, "no-op", SIDE, [("Flatten", {})], untouched)
 
 
 def picture(shade):

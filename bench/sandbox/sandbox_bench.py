@@ -11,42 +11,26 @@ time an image, to which other work on the machine does less. Standard library on
 """
 
 import argparse
-import json
 import os
 import pathlib
 import sqlite3
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(SOURCE / "bench"))
+import tiny_model  # noqa: E402
+
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
 def write_model(folder, side):
     """A classifier of three classes: the averages of the channels."""
-    folder.mkdir()
     pool = {"global_pool": "True", "kernel": "(1, 1)", "pool_type": "avg"}
-    graph = {
-        "nodes": [
-            {"op": "null", "name": "data", "inputs": []},
-            {"op": "Pooling", "name": "pool", "attrs": pool, "inputs": [[0, 0, 0]]},
-            {"op": "Flatten", "name": "flat", "inputs": [[1, 0, 0]]},
-        ],
-        "arg_nodes": [0],
-        "heads": [[2, 0, 0]],
-    }
-    (folder / "average-symbol.json").write_text(json.dumps(graph))
-    (folder / "average-0000.params").write_bytes(struct.pack("<QQQQ", 0x112, 0, 0, 0))
-    (folder / "model.yaml").write_text(
-        "name: average\nformat: mxnet\n"
-        "files: {graph: average-symbol.json, params: average-0000.params}\n"
-        f"input: {{name: data, layout: NCHW, size: [{side}, {side}], channels: rgb}}\n"
-        "preprocess: {mean: [0, 0, 0], std: [255, 255, 255]}\n"
-        "output: {kind: logits}\n"
-    )
+    to_unit = "{mean: [0, 0, 0], std: [255, 255, 255]}"
+    tiny_model.write(folder, "average", side, [("Pooling", pool), ("Flatten", {})], to_unit)
     return folder
 
 
