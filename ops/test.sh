@@ -33,7 +33,12 @@ build_fuzz() {
 }
 
 run_tests() {
-  ctest --test-dir "$1" --output-on-failure --no-tests=error -j 2 </dev/null
+  local code=0
+  rm -f "$1/junit.xml"
+  ctest --test-dir "$1" --output-on-failure --output-junit junit.xml --no-tests=error -j 2 \
+    </dev/null || code=$?
+  [[ $code -eq 0 || ! -f $1/junit.xml ]] || ops/testing/failures.py "$1/junit.xml" >&2
+  return "$code"
 }
 
 tsan=0
