@@ -102,7 +102,7 @@ Status KafkaBroker::Format() {
         std::string("-c"), (folder_ / "server.properties").string()}) {
     format.argv.push_back(argument);
   }
-  const auto code = RunProcess(format, seconds(60));
+  const auto code = RunProcess(format, kPatience);
   if (!code) {
     return Error(Code::kFailedPrecondition,
                  "{}; a Java runtime is needed: see ops/testing/kafka.sh", code.error().message());
@@ -119,7 +119,7 @@ Status KafkaBroker::Restart() {
   TRAWL_ASSIGN(process_, Process::Start(server));
   ++starts_;
   const auto settled = [&] { return CountStarts(log) >= starts_ || !process_->Running(); };
-  if (WaitUntil(settled, seconds(90)) && process_->Running()) return OkStatus();
+  if (WaitUntil(settled) && process_->Running()) return OkStatus();
   return Error(Code::kUnavailable, "the Kafka broker does not start: {}", LastLines(log));
 }
 

@@ -16,6 +16,10 @@
 
 namespace trawl::testing {
 
+/// How long tests wait for what has to happen: who comes to this end hangs, however slow and loaded
+/// the machine is.
+inline constexpr std::chrono::minutes kPatience{5};
+
 struct ProcessOptions {
   std::vector<std::string> argv;                                 // argv[0] is searched in PATH
   std::vector<std::pair<std::string, std::string>> environment;  // added to this process's own
@@ -60,11 +64,12 @@ Result<int> RunProcess(const ProcessOptions& options, std::chrono::milliseconds 
 int FreePort();
 
 /// True as soon as 127.0.0.1:port accepts a connection; false when it does not within `timeout`.
-bool WaitForPort(int port, std::chrono::milliseconds timeout);
+bool WaitForPort(int port, std::chrono::milliseconds timeout = kPatience);
 
 /// Polls `condition` every 10 ms; false when it does not hold within `timeout`. For what cannot
 /// notify, such as another process; inside one process wait on a condition variable or a future
 /// instead.
-bool WaitUntil(const std::function<bool()>& condition, std::chrono::milliseconds timeout);
+bool WaitUntil(const std::function<bool()>& condition,
+               std::chrono::milliseconds timeout = kPatience);
 
 }  // namespace trawl::testing

@@ -58,7 +58,7 @@ TEST(Process, IsKilledWithItsChildrenWhenItsOwnerGoes) {
       return text.ends_with('\n') &&
              std::from_chars(text.data(), text.data() + text.size(), grandchild).ec == std::errc();
     };
-    ASSERT_TRUE(WaitUntil(read_pid, seconds(10)));
+    ASSERT_TRUE(WaitUntil(read_pid));
     EXPECT_TRUE((*process)->Running());
     EXPECT_EQ((*process)->Wait(milliseconds(20)), std::nullopt);
   }
@@ -67,7 +67,7 @@ TEST(Process, IsKilledWithItsChildrenWhenItsOwnerGoes) {
     const std::string status = ReadFile("/proc/" + std::to_string(grandchild) + "/status");
     return status.empty() || status.find("State:\tZ") != std::string::npos;
   };
-  EXPECT_TRUE(WaitUntil(gone, seconds(10)));
+  EXPECT_TRUE(WaitUntil(gone));
 }
 
 TEST(RunProcess, EndsWhatTakesTooLong) {

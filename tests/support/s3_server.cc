@@ -50,7 +50,7 @@ Result<std::unique_ptr<S3Server>> S3Server::Start() {
   options.environment = {{"LC_ALL", "C.UTF-8"}};  // or Java cannot name files beyond ASCII
   options.output = server->folder_ / "log";
   TRAWL_ASSIGN(server->process_, Process::Start(options));
-  if (WaitForPort(server->port_, seconds(60))) return server;
+  if (WaitForPort(server->port_)) return server;
   return Error(Code::kUnavailable, "the S3 server did not start: {}",
                ReadFile(server->folder_ / "log"));
 }

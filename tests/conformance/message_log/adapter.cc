@@ -2,10 +2,11 @@
 
 #include <atomic>
 
+#include "tests/support/process.h"
+
 namespace trawl::storage {
 
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 using std::chrono::steady_clock;
 
 std::string AdapterName(const ::testing::TestParamInfo<Adapter>& info) { return info.param.name; }
@@ -87,7 +88,7 @@ void MessageLogBehaviour::Put(const std::string& topic, const std::vector<std::s
 
 void MessageLogBehaviour::PollUntil(const std::vector<Member*>& members,
                                     const std::function<bool()>& done) {
-  const auto deadline = steady_clock::now() + seconds(30);
+  const auto deadline = steady_clock::now() + testing::kPatience;
   while (!done()) {
     ASSERT_LT(steady_clock::now(), deadline) << "nothing more happens";
     for (Member* member : members) {
@@ -104,7 +105,7 @@ void MessageLogBehaviour::PollUntil(const std::vector<Member*>& members,
 std::vector<LogRecord> MessageLogBehaviour::ReadAll(LogConsumer& consumer, int partitions) {
   std::vector<LogRecord> records;
   std::set<TopicPartition> ended;
-  const auto deadline = steady_clock::now() + seconds(30);
+  const auto deadline = steady_clock::now() + testing::kPatience;
   while (std::ssize(ended) < partitions && steady_clock::now() < deadline) {
     auto polled = consumer.Poll(milliseconds(100));
     EXPECT_TRUE(polled) << polled.error().message();
@@ -118,7 +119,7 @@ std::vector<LogRecord> MessageLogBehaviour::ReadAll(LogConsumer& consumer, int p
 
 std::vector<LogRecord> MessageLogBehaviour::ReadCount(LogConsumer& consumer, size_t count) {
   std::vector<LogRecord> records;
-  const auto deadline = steady_clock::now() + seconds(30);
+  const auto deadline = steady_clock::now() + testing::kPatience;
   while (records.size() < count && steady_clock::now() < deadline) {
     auto polled = consumer.Poll(milliseconds(100));
     EXPECT_TRUE(polled) << polled.error().message();

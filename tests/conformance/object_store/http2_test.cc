@@ -56,7 +56,7 @@ class Http2Test : public ::testing::Test {
                                  .directory = {}});
     ASSERT_TRUE(server) << "nghttpd (Debian: nghttp2-server): " << server.error().message();
     server_ = std::move(*server);
-    ASSERT_TRUE(testing::WaitForPort(port_, seconds(20)));
+    ASSERT_TRUE(testing::WaitForPort(port_));
   }
 
   std::unique_ptr<ObjectStore> OpenStore() const {

@@ -136,7 +136,7 @@ std::vector<ResultRecord> WorkerWorld::Results() {
 }
 
 bool WorkerWorld::WaitForResults(size_t count) {
-  return testing::WaitUntil([&] { return Results().size() >= count; }, std::chrono::minutes(2));
+  return testing::WaitUntil([&] { return Results().size() >= count; });
 }
 
 void WorkerWorld::ExpectEachOnce(const std::vector<std::string>& keys) {

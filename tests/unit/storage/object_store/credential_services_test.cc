@@ -171,7 +171,7 @@ class RefreshTest : public CredentialServicesTest {
     return FindCredentials(Of({{"AWS_CONTAINER_CREDENTIALS_FULL_URI", server_.Url("/creds")}}));
   }
   bool IsAskedSoon(int times) {
-    return WaitUntil([&] { return server_.RequestsFor("/creds") >= times; }, seconds(30));
+    return WaitUntil([&] { return server_.RequestsFor("/creds") >= times; });
   }
 };
 
@@ -181,13 +181,11 @@ TEST_F(RefreshTest, NewOnesComeBeforeTheOldOnesExpire) {
   const auto provider = Open();
   provider->Await();
   EXPECT_EQ(provider->Get()->access_key, "FIRST");
-  ASSERT_TRUE(WaitUntil(
-      [&] {
-        const auto now = provider->Get();
-        EXPECT_TRUE(now);  // at no time are there none
-        return now && now->access_key == "SECOND";
-      },
-      seconds(30)));
+  ASSERT_TRUE(WaitUntil([&] {
+    const auto now = provider->Get();
+    EXPECT_TRUE(now);  // at no time are there none
+    return now && now->access_key == "SECOND";
+  }));
 }
 
 TEST_F(RefreshTest, WhileTheServiceIsDownTheOldOnesServe) {
@@ -208,13 +206,14 @@ TEST_F(RefreshTest, ExpiredOnesAreNotHandedOut) {
 }
 
 TEST_F(RefreshTest, AServiceThatComesUpLateIsAskedAgain) {
-  server_.Play("/creds", {{Reply(503, "")}, {Reply(200, Json("LATE", "2040-01-31T23:59:59Z"))}});
+  server_.Play("/creds", {{Reply(503, "")}});
   const auto provider = Open();
   provider->Await();
   const auto first = provider->Get();
   ASSERT_FALSE(first);
+  server_.Play("/creds", {{Reply(200, Json("LATE", "2040-01-31T23:59:59Z"))}});
   EXPECT_NE(first.error().message().find("503"), std::string::npos);
-  EXPECT_TRUE(WaitUntil([&] { return provider->Get().has_value(); }, seconds(30)));
+  EXPECT_TRUE(WaitUntil([&] { return provider->Get().has_value(); }));
 }
 
 TEST_F(RefreshTest, RefusedOnesAreReplacedSoon) {
@@ -223,7 +222,7 @@ TEST_F(RefreshTest, RefusedOnesAreReplacedSoon) {
   const auto provider = Open();
   provider->Await();
   provider->OnRefused();
-  EXPECT_TRUE(WaitUntil([&] { return provider->Get()->access_key == "SECOND"; }, seconds(30)));
+  EXPECT_TRUE(WaitUntil([&] { return provider->Get()->access_key == "SECOND"; }));
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Goal: whatever a server does, each request ends exactly once, in time, with the right code, and
 // within the limits on connections, bytes and attempts. Method: a real socket server plays the
-// misbehaviour; time limits are short, and nothing waits for a fixed time.
+// misbehaviour; time limits are short where they matter, and nothing waits for a fixed time.
 #include "storage/object_store/http/http_client.h"
 
 #include <gtest/gtest.h>
@@ -32,12 +32,13 @@ class HttpClientTest : public ::testing::Test {
     std::stop_token stop = {};
   };
 
-  static HttpClientLimits ShortLimits() {
+  /// No server that answers is too slow for these, however loaded the machine is.
+  static HttpClientLimits Patient() {
     HttpClientLimits limits;
-    limits.transfer.connect_timeout = milliseconds(2'000);
-    limits.transfer.first_byte_timeout = milliseconds(300);
-    limits.transfer.total_timeout = milliseconds(20'000);
-    limits.transfer.low_speed_window = milliseconds(300);
+    limits.transfer.connect_timeout = kPatience;
+    limits.transfer.first_byte_timeout = kPatience;
+    limits.transfer.total_timeout = kPatience;
+    limits.transfer.low_speed_window = kPatience;
     limits.attempts = 2;
     return limits;
   }
@@ -71,7 +72,7 @@ class HttpClientTest : public ::testing::Test {
   }
 
   FaultServer server_;
-  HttpClient client_{ShortLimits()};
+  HttpClient client_{Patient()};
 };
 
 TEST_F(HttpClientTest, ABodyShorterThanAnnouncedIsTriedAgainAndThenTruncated) {
@@ -210,11 +211,15 @@ TEST_F(HttpClientTest, AServerThatNeverAnswersOrDripsTimesOut) {
   server_.Play("/half", {{Send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx"), Hang()}});
   server_.Play("/drip", {{Send("HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"),
                           Drip(std::string(10'000, 'x'), milliseconds(20))}});
+  HttpClientLimits limits = Patient();
+  limits.transfer.first_byte_timeout = milliseconds(300);
+  limits.transfer.low_speed_window = milliseconds(300);
+  HttpClient client(limits);
   for (const char* path : {"/silent", "/half", "/drip"}) {
-    const HttpOutcome outcome = Run(path);
+    const HttpOutcome outcome = Start(client, server_.Url(path), {}).get();
     EXPECT_EQ(CodeOf(outcome), "timeout") << path;
     EXPECT_EQ(outcome.reply.error().attempts, 2) << path;
-    EXPECT_LT(outcome.elapsed_ms, 5'000) << path;
+    EXPECT_LT(outcome.elapsed_ms, milliseconds(kPatience).count()) << path;
   }
 }
 
@@ -315,16 +320,7 @@ TEST_F(HttpClientTest, ACorrectedRequestIsSentAgainOnceOnly) {
 
 // Limits on what runs at once.
 
-class HttpClientLimitsTest : public HttpClientTest {
- protected:
-  static HttpClientLimits Patient() {
-    HttpClientLimits limits = ShortLimits();
-    limits.transfer.first_byte_timeout = seconds(60);
-    return limits;
-  }
-};
-
-TEST_F(HttpClientLimitsTest, NoMoreThanTheAllowedRequestsRunAtOnce) {
+TEST_F(HttpClientTest, NoMoreThanTheAllowedRequestsRunAtOnce) {
   HttpClientLimits limits = Patient();
   limits.in_flight = 2;
   HttpClient client(limits);
@@ -334,7 +330,7 @@ TEST_F(HttpClientLimitsTest, NoMoreThanTheAllowedRequestsRunAtOnce) {
   auto a = Start(client, server_.Url("/hang"), {.stop = first.get_token()});
   auto b = Start(client, server_.Url("/hang"), {});
   auto c = Start(client, server_.Url("/k"), {});
-  ASSERT_TRUE(WaitUntil([this] { return server_.RequestsFor("/hang") == 2; }, seconds(10)));
+  ASSERT_TRUE(WaitUntil([this] { return server_.RequestsFor("/hang") == 2; }));
   EXPECT_EQ(c.wait_for(milliseconds(200)), std::future_status::timeout);
   EXPECT_EQ(server_.RequestsFor("/k"), 0);
   first.request_stop();
@@ -342,7 +338,7 @@ TEST_F(HttpClientLimitsTest, NoMoreThanTheAllowedRequestsRunAtOnce) {
   EXPECT_EQ(CodeOf(c.get()), "ok");
 }
 
-TEST_F(HttpClientLimitsTest, NoMoreThanTheAllowedBytesRunAtOnceButOneAlwaysDoes) {
+TEST_F(HttpClientTest, NoMoreThanTheAllowedBytesRunAtOnceButOneAlwaysDoes) {
   HttpClientLimits limits = Patient();
   limits.bytes_in_flight = 1'000;
   HttpClient client(limits);
@@ -352,13 +348,13 @@ TEST_F(HttpClientLimitsTest, NoMoreThanTheAllowedBytesRunAtOnceButOneAlwaysDoes)
   auto a =
       Start(client, server_.Url("/hang"), {.reserved_bytes = 5'000, .stop = first.get_token()});
   auto b = Start(client, server_.Url("/k"), {.reserved_bytes = 500});
-  ASSERT_TRUE(WaitUntil([this] { return server_.RequestsFor("/hang") == 1; }, seconds(10)));
+  ASSERT_TRUE(WaitUntil([this] { return server_.RequestsFor("/hang") == 1; }));
   EXPECT_EQ(b.wait_for(milliseconds(200)), std::future_status::timeout);
   first.request_stop();
   EXPECT_EQ(CodeOf(b.get()), "ok");
 }
 
-TEST_F(HttpClientLimitsTest, WaitingRequestsStartInOrder) {
+TEST_F(HttpClientTest, WaitingRequestsStartInOrder) {
   HttpClientLimits limits = Patient();
   limits.in_flight = 1;
   HttpClient client(limits);
@@ -373,7 +369,7 @@ TEST_F(HttpClientLimitsTest, WaitingRequestsStartInOrder) {
     EXPECT_TRUE(server_.Heads().at(i).starts_with("GET /" + std::to_string(i) + " ")) << i;
 }
 
-TEST_F(HttpClientLimitsTest, StopEndsRunningWaitingAndDelayedRequestsSoon) {
+TEST_F(HttpClientTest, StopEndsRunningWaitingAndDelayedRequestsSoon) {
   HttpClientLimits limits = Patient();
   limits.in_flight = 1;
   HttpClient client(limits);
@@ -384,7 +380,7 @@ TEST_F(HttpClientLimitsTest, StopEndsRunningWaitingAndDelayedRequestsSoon) {
   outcomes.push_back(Start(client, server_.Url("/503"), {.stop = stop.get_token()}));
   outcomes.push_back(Start(client, server_.Url("/hang"), {.stop = stop.get_token()}));
   outcomes.push_back(Start(client, server_.Url("/waits"), {.stop = stop.get_token()}));
-  ASSERT_TRUE(WaitUntil([this] { return server_.RequestsFor("/hang") == 1; }, seconds(10)));
+  ASSERT_TRUE(WaitUntil([this] { return server_.RequestsFor("/hang") == 1; }));
   const auto start = SystemClock().Now();
   stop.request_stop();
   for (auto& future : outcomes) {
@@ -392,10 +388,10 @@ TEST_F(HttpClientLimitsTest, StopEndsRunningWaitingAndDelayedRequestsSoon) {
     EXPECT_EQ(CodeOf(outcome), "internal");
     EXPECT_EQ(outcome.reply.error().message, "cancelled");
   }
-  EXPECT_LT(SystemClock().Now() - start, seconds(2));
+  EXPECT_LT(SystemClock().Now() - start, seconds(15)) << "the delay of 20 s was waited for";
 }
 
-TEST_F(HttpClientLimitsTest, TheDestructorAnswersEverybody) {
+TEST_F(HttpClientTest, TheDestructorAnswersEverybody) {
   std::vector<std::future<HttpOutcome>> outcomes;
   server_.Play("/hang", {{Hang()}});
   {

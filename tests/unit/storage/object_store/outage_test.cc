@@ -56,7 +56,7 @@ class OutageTest : public ::testing::Test {
     }
   }
   bool IsPausedSoon() {
-    return WaitUntil([this] { return client_->Counts().paused_now == 1; }, seconds(60));
+    return WaitUntil([this] { return client_->Counts().paused_now == 1; });
   }
   // How many of those that were started ended so: "ok", or an error's code.
   int Ended(const std::string& code) {
@@ -87,7 +87,7 @@ TEST_F(OutageTest, EveryObjectWaitsForTheEndAndNoneFails) {
     server_.PlayForAll({});
     EXPECT_EQ(Ended("ok"), 60) << status;
     codes_.clear();
-    EXPECT_TRUE(WaitUntil([this] { return client_->Counts().paused_now == 0; }, seconds(60)));
+    EXPECT_TRUE(WaitUntil([this] { return client_->Counts().paused_now == 0; }));
   }
   EXPECT_GE(client_->Counts().outages, 2u);
 }
@@ -97,14 +97,14 @@ TEST_F(OutageTest, WhileItLastsOneProbeAtATimeIsSent) {
   StartGood(60);
   ASSERT_TRUE(IsPausedSoon());
   // What was under way when it began ends first.
-  ASSERT_TRUE(WaitUntil([this] { return client_->Counts().in_flight <= 1; }, seconds(60)));
+  ASSERT_TRUE(WaitUntil([this] { return client_->Counts().in_flight <= 1; }));
   const size_t before = server_.Heads().size();
   uint64_t most = 0;
   const auto three_more = [&] {
     most = std::max(most, client_->Counts().in_flight);
     return server_.Heads().size() >= before + 3;
   };
-  ASSERT_TRUE(WaitUntil(three_more, seconds(60)));
+  ASSERT_TRUE(WaitUntil(three_more));
   EXPECT_LE(most, 1u);
   server_.PlayForAll({});
   EXPECT_EQ(Ended("ok"), 60);
@@ -197,24 +197,26 @@ TEST_F(OutageTest, ClosingAnswersThoseWhoWait) {
 TEST_F(OutageTest, ALateAnswerIsOvertakenByASecondRequest) {
   StartGood(100);
   EXPECT_EQ(Ended("ok"), 100);
+  const DownloadCounts before = client_->Counts();
   server_.Play("/late", {{Hang()}, {testing::Reply(200, "hello")}});
   outcomes_.push_back(Start("/late"));
   EXPECT_EQ(Ended("ok"), 101);
   EXPECT_EQ(server_.RequestsFor("/late"), 2);
-  EXPECT_EQ(client_->Counts().hedges, 1u);
-  EXPECT_EQ(client_->Counts().hedges_won, 1u);
+  EXPECT_EQ(client_->Counts().hedges - before.hedges, 1u);
+  EXPECT_EQ(client_->Counts().hedges_won - before.hedges_won, 1u);
   EXPECT_EQ(client_->Counts().retries, 0u);
 }
 
 TEST_F(OutageTest, OfTwoRequestsTheOneThatFailsIsForgotten) {
   StartGood(100);
   EXPECT_EQ(Ended("ok"), 100);
+  const DownloadCounts before = client_->Counts();
   // The second request fails, then the first one is served.
   server_.Play("/late", {{Drip("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", milliseconds(20))},
                          {testing::Reply(500, "")}});
   outcomes_.push_back(Start("/late"));
   EXPECT_EQ(Ended("ok"), 101);
-  EXPECT_EQ(client_->Counts().hedges_won, 0u);
+  EXPECT_EQ(client_->Counts().hedges_won, before.hedges_won);
   EXPECT_EQ(client_->Counts().retries, 0u);
 }
 
