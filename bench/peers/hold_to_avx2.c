@@ -1,7 +1,8 @@
 // Holds a process to AVX2 that has no switch for it: what its libraries ask the processor with
-// CPUID is answered without AVX-512, AMX and VNNI. Linux lets a process have that instruction
-// trapped where the processor can (`cpuid_fault` in /proc/cpuinfo); the trap is a SIGSEGV, which is
-// handled here. Children inherit it, and the threads of the process.
+// CPUID is answered without AVX-512 and AMX; AVX-VNNI, which processors without AVX-512 have, too,
+// stays. Linux lets a process have that instruction trapped where the processor can (`cpuid_fault`
+// in /proc/cpuinfo); the trap is a SIGSEGV, which is handled here. Children inherit it, and the
+// threads of the process.
 //
 //   cc -O2 -shared -fPIC -o hold_to_avx2.so hold_to_avx2.c;  LD_PRELOAD=$PWD/hold_to_avx2.so …
 #define _GNU_SOURCE
@@ -27,8 +28,8 @@ static void Hide(uint32_t leaf, uint32_t subleaf, uint32_t registers[4]) {
     registers[kEcx] &= ~(1u << 1 | 1u << 6 | 1u << 11 | 1u << 12 | 1u << 14);  // its extensions
     registers[kEdx] &= ~(1u << 2 | 1u << 3 | 1u << 8 | 1u << 22 | 1u << 23 | 1u << 24 | 1u << 25);
   } else if (subleaf == 1) {
-    registers[kEax] &= ~(1u << 4 | 1u << 5);  // AVX-VNNI, AVX-512 BF16
-    registers[kEdx] &= ~(1u << 19);           // AVX10
+    registers[kEax] &= ~(1u << 5);   // AVX-512 BF16
+    registers[kEdx] &= ~(1u << 19);  // AVX10
   }
 }
 

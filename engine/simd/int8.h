@@ -2,30 +2,35 @@
 // Products of unsigned activations with signed weights of eight bits, summed in 32 bits: the inner
 // loops of quantised networks. Activations are interleaved, one pixel's channels behind another's.
 //
-// There are none for instruction sets without VNNI, whose dot products of bytes either saturate or
-// are slower than Winograd's tiles are in f32.
+// They are for AVX-512 VNNI and AVX-VNNI. Without, dot products of bytes either saturate or are
+// slower than Winograd's tiles are in f32.
+//
+// Bytes are read and written up to the given counts only, but for what is said below. Counts of
+// bytes are multiples of kInt8Depth, to which pixels are filled up; only `stored` of a convolution
+// without a residual may be any number.
 
 #include <cstddef>
 #include <cstdint>
 
 namespace trawl::engine::simd {
 
-/// Output channels of a panel: two registers of sums.
+/// Output channels of a panel: two registers of sums, or four of half the size.
 inline constexpr int kInt8Panel = 32;
 /// Bytes that one product sums.
 inline constexpr int kInt8Depth = 4;
 
-/// The channel of a panel whose sum is at `lane` of both registers, counted through: packing the
-/// registers to bytes then gives the channels in their order, with no other shuffle.
+/// The channel of a panel whose sum is at `lane` of two registers of 16, counted through: packing
+/// them to bytes then gives the channels in their order, with no other shuffle. So do the first
+/// halves of both, and the second ones.
 constexpr int Int8Channel(int lane) {
   const int part = lane / 16, i = lane % 16;
   return 8 * (i / 4) + 4 * part + i % 4;
 }
 
-/// Channels of a panel of a depthwise convolution: a register of bytes, four of sums.
+/// Channels of a panel of a depthwise convolution: a register of 64 bytes, four of sums.
 inline constexpr int kInt8WidePanel = 64;
 
-/// As Int8Channel, for the four registers of a wide panel.
+/// As Int8Channel, for the four registers of 16 of a wide panel.
 constexpr int Int8WideChannel(int lane) {
   const int part = lane / 16, i = lane % 16;
   return 16 * (i / 4) + 4 * part + i % 4;

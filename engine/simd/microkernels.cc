@@ -1,11 +1,25 @@
 #include "engine/simd/microkernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 
 #include "config/check.h"
 #include "engine/simd/tables.h"
 
 namespace trawl::engine::simd {
+
+#if defined(__x86_64__)
+namespace {
+/// AVX-VNNI; Intel's manual, volume 2, CPUID: clang 14 has no name to ask for it.
+bool HasAvxVnni() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax >> 4 & 1) != 0;
+}
+}  // namespace
+#endif
 
 const Microkernels& MicrokernelsFor(Isa isa) {
   static const Microkernels kPortable = {.isa = Isa::kPortable,
@@ -28,7 +42,8 @@ const Microkernels& MicrokernelsFor(Isa isa) {
                                      .normalize = avx2::kNormalize,
                                      .window = avx2::kWindow,
                                      .winograd = avx2::kWinograd,
-                                     .winograd_stride2 = avx2::kWinogradStride2};
+                                     .winograd_stride2 = avx2::kWinogradStride2,
+                                     .int8 = HasAvxVnni() ? &avx2vnni::kInt8 : nullptr};
   static const Microkernels kAvx512 = {
       .isa = Isa::kAvx512,
       .conv = avx512::kConv,

@@ -28,7 +28,7 @@ struct Microkernels {
   WindowMicrokernels window;
   WinogradMicrokernels winograd;
   WinogradMicrokernels winograd_stride2;
-  /// nullptr where the machine has no VNNI for this instruction set.
+  /// nullptr where the machine has no VNNI for this instruction set: AVX-512 VNNI, or AVX-VNNI.
   const Int8Microkernels* int8 = nullptr;
 };
 

@@ -29,6 +29,9 @@ namespace trawl::engine::simd {
 TRAWL_DECLARE_TABLES(portable)
 TRAWL_DECLARE_TABLES(avx2)
 TRAWL_DECLARE_TABLES(avx512)
+namespace avx2vnni {
+extern const Int8Microkernels kInt8;
+}
 namespace avx512vnni {
 extern const Int8Microkernels kInt8;
 }
