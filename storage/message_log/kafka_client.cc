@@ -1,5 +1,10 @@
 #include "storage/message_log/kafka_client.h"
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <future>
 #include <string_view>
@@ -26,8 +31,21 @@ std::string_view WithoutOrigin(std::string_view line) {
 
 KafkaSignals& SignalsOf(void* opaque) { return *static_cast<KafkaSignals*>(opaque); }
 
+/// False for a connection that never came about.
+bool HasSent(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_data_segs_out > 0;
+}
+
 void InstallCallbacks(rd_kafka_conf_t* conf, KafkaSignals* signals) {
   rd_kafka_conf_set_opaque(conf, signals);
+  // librdkafka repeats what was under way on a lost connection, and reports neither that nor, as a
+  // rule, the loss: not the end of a silenced kind, nor the second of its kind in 30 s.
+  rd_kafka_conf_set_closesocket_cb(conf, [](int fd, void* opaque) {
+    if (HasSent(fd)) SignalsOf(opaque).OnConnectionLost();
+    return close(fd);
+  });
   rd_kafka_conf_set_log_cb(
       conf, [](const rd_kafka_t* handle, int level, const char* facility, const char* line) {
         SignalsOf(rd_kafka_opaque(handle)).OnLog(level, facility, line);

@@ -49,6 +49,7 @@ class KafkaSignals {
   /// The newest complaint in one line; empty when there was none.
   std::string LastComplaint() const;
 
+  void OnConnectionLost() { ++troubles_; }
   void OnError(rd_kafka_resp_err_t code, const char* reason);
   void OnLog(int level, const char* facility, const char* line);
 

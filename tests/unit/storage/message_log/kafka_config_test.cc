@@ -111,7 +111,8 @@ TEST(KafkaSignals, CountTroublesAndTellOnceThatAllBrokersAreDown) {
   signals.OnError(RD_KAFKA_RESP_ERR__TRANSPORT, "lost");
   signals.OnError(RD_KAFKA_RESP_ERR__TIMED_OUT, "slow");
   signals.OnLog(5, "REQTMOUT", "Timed out 1 in-flight request");
-  EXPECT_EQ(signals.troubles(), 3U);
+  signals.OnConnectionLost();
+  EXPECT_EQ(signals.troubles(), 4U);
   EXPECT_FALSE(signals.TakeAllBrokersDown());
   signals.OnError(RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "1/1 brokers are down");
   EXPECT_TRUE(signals.TakeAllBrokersDown());
