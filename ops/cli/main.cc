@@ -69,5 +69,7 @@ int main(int argc, char** argv) {
     return trawl::worker::RunDecoder(trawl::worker::PrepareImage);
   const auto parsed = trawl::ops::Parse(argc, argv);
   if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
-  return trawl::ops::Dispatch(std::get<trawl::ops::Arguments>(parsed));
+  const int exit_code = trawl::ops::Dispatch(std::get<trawl::ops::Arguments>(parsed));
+  trawl::ops::LogSuppressed();
+  return exit_code;
 }

@@ -49,6 +49,13 @@ Sink& TheSink() {
   return *sink;
 }
 
+void Write(Sink& sink, LogLevel level, std::string_view message,
+           const std::vector<LogField>& fields) {
+  const int64_t unix_ms = SystemClock().WallMillis();
+  sink.lines.log(ToSpdlog(level), sink.json ? JsonLine(unix_ms, level, message, fields)
+                                            : TextLine(unix_ms, level, message, fields));
+}
+
 }  // namespace
 
 void ConfigureLog(std::string_view level, std::string_view format) {
@@ -73,9 +80,18 @@ void Log(LogLevel level, std::string_view message, std::initializer_list<LogFiel
     if (!suppressed) return;
     if (*suppressed > 0) all.emplace_back("suppressed", *suppressed);
   }
-  const int64_t unix_ms = SystemClock().WallMillis();
-  sink.lines.log(ToSpdlog(level), sink.json ? JsonLine(unix_ms, level, message, all)
-                                            : TextLine(unix_ms, level, message, all));
+  Write(sink, level, message, all);
+}
+
+void LogSuppressed() {
+  Sink& sink = TheSink();
+  // Where warnings are not logged, none was suppressed.
+  const bool warns = sink.lines.should_log(spdlog::level::warn);
+  const std::lock_guard lock(sink.mutex);
+  for (const auto& [message, count] : sink.limit.TakeSuppressed()) {
+    Write(sink, warns ? LogLevel::kWarn : LogLevel::kError, message,
+          {LogField("suppressed", count)});
+  }
 }
 
 }  // namespace trawl::ops

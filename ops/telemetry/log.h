@@ -33,6 +33,9 @@ struct LogField {
 /// message to kLogBurst in kLogWindow, and the first one after that says how many were suppressed.
 void Log(LogLevel level, std::string_view message, std::initializer_list<LogField> fields = {});
 
+/// For the end of a process: of what was suppressed since, no later event would tell.
+void LogSuppressed();
+
 inline constexpr int kLogBurst = 10;
 inline constexpr int64_t kLogWindowMs = 10'000;
 

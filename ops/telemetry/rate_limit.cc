@@ -29,4 +29,12 @@ std::optional<uint64_t> RateLimit::Admit(std::string_view message, int64_t now_m
   return suppressed;
 }
 
+std::vector<std::pair<std::string, uint64_t>> RateLimit::TakeSuppressed() {
+  std::vector<std::pair<std::string, uint64_t>> taken;
+  for (auto& [message, window] : windows_) {
+    if (window.suppressed > 0) taken.emplace_back(message, std::exchange(window.suppressed, 0));
+  }
+  return taken;
+}
+
 }  // namespace trawl::ops

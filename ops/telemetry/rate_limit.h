@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace trawl::ops {
 
@@ -17,6 +19,9 @@ class RateLimit {
   /// None: suppress this one. Else: write it, and so many like it were suppressed since the last
   /// one was written.
   std::optional<uint64_t> Admit(std::string_view message, int64_t now_ms);
+
+  /// How many of each message were suppressed and not told by Admit, and will not be.
+  std::vector<std::pair<std::string, uint64_t>> TakeSuppressed();
 
  private:
   struct Window {

@@ -18,6 +18,15 @@ TEST(RateLimit, LetsABurstThroughAndThenCounts) {
   EXPECT_EQ(limit.Admit("a", 1'001), 0U);
 }
 
+TEST(RateLimit, TellsOnceWhatNoLaterMessageTold) {
+  RateLimit limit(1, 1'000);
+  for (const auto* message : {"a", "a", "a", "b", "c", "c"}) limit.Admit(message, 0);
+  using Suppressed = std::vector<std::pair<std::string, uint64_t>>;
+  EXPECT_EQ(limit.TakeSuppressed(), (Suppressed{{"a", 2}, {"c", 1}}));
+  EXPECT_EQ(limit.TakeSuppressed(), Suppressed{});
+  EXPECT_EQ(limit.Admit("a", 1'000), 0U);
+}
+
 TEST(RateLimit, KeepsMessagesApart) {
   RateLimit limit(1, 1'000);
   EXPECT_EQ(limit.Admit("a", 0), 0U);
