@@ -19,6 +19,11 @@
 #     silent      a node that nobody reaches but its fellow nodes, for ten minutes
 #     hang        a node that hangs while the others go on without it
 #     clocks      wall clocks an hour apart, that jump
+#     resets      connections of which each breaks once in 100 s
+#     late        ends of transactions that arrive in the midst of the next one
+#     unrotated   the same without new producers, in which the oracle has to see the damage
+#     straggler   a worker whose store is 20 times as far away
+#     failures    a job that fails as a whole: lines of log, and secrets
 #     rest        what the chaos tests break beside these, once
 #     oracle      eight seeded bugs, each of which the oracle has to see
 #     throughput  10^6 keys through a model that does nothing; wants a quiet machine
@@ -30,7 +35,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 PIECES=(simulation failpoints kills brokers sigterms producer listing stops rebalance ends poison
-  down silent hang clocks rest oracle throughput)
+  down silent hang clocks resets late unrotated straggler failures rest oracle throughput)
 report=bench/results/soak.md
 said=build/soak
 
@@ -40,6 +45,7 @@ die() { echo "ops/soak.sh: $1" >&2 && exit 2; }
 # figure.
 command_of() {
   local nodes=TRAWL_TEST_NODES=3 chaos=tests/e2e/chaos_test.py rebalance=tests/e2e/rebalance_test.py
+  local soak=tests/e2e/soak_test.py
   pattern="[0-9]+ keys each once, .*"
   case $1 in
     simulation)
@@ -116,6 +122,29 @@ command_of() {
       what="wall clocks that are wrong"
       command=(env $nodes python3 tests/e2e/clock_test.py)
       ;;
+    resets)
+      what="connections that break all the time"
+      command=(env $nodes python3 "$soak" NetworkTest.test_connections_that_break_all_the_time)
+      ;;
+    late)
+      what="ends of transactions that meet the next one"
+      command=(env $nodes python3 "$soak" LateEndTest.test_it_ends_nothing_but_its_own)
+      ;;
+    unrotated)
+      what="the same without new producers" pattern="[0-9]+ meetings: .*"
+      command=(env $nodes python3 "$soak"
+        LateEndTest.test_without_a_new_producer_it_ends_the_next)
+      ;;
+    straggler)
+      what="a worker whose store is 20 times as far away"
+      command=(env $nodes python3 "$soak"
+        SlownessTest.test_a_worker_whose_store_is_twenty_times_as_far_away)
+      ;;
+    failures)
+      what="a job that fails as a whole" pattern="[0-9]+ failures a minute, .*"
+      command=(env $nodes python3 "$soak"
+        FailuresTest.test_a_job_that_fails_as_a_whole_is_quiet_and_keeps_its_secrets)
+      ;;
     rest)
       what="everything else that breaks" pattern="Ran [0-9]+ tests"
       command=(env $nodes python3 "$chaos" ChaosTest)
@@ -164,7 +193,7 @@ write_report() {
 }
 
 case "${1-}" in
-  -h | --help) sed -n "2,28s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
+  -h | --help) sed -n "2,33s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
 esac
 wanted=("$@")
 [[ ${#wanted[@]} -gt 0 ]] || wanted=("${PIECES[@]}")

@@ -26,6 +26,7 @@ import trawl_e2e as e2e
 FAILPOINTS = os.environ.get(
     "TRAWL_FAILPOINTS", str(e2e.SOURCE / "build/tests/e2e/trawl_failpoints")
 )
+MUTANT = os.environ.get("TRAWL_MUTANT", str(e2e.SOURCE / "build/tests/e2e/trawl_mutant"))
 EXIT_CODE = 86  # of a process that came to its failpoint
 SESSION_TIMEOUT_MS = 6_000
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -67,12 +68,13 @@ class Network:
         with self.lock:
             sockets, self.sockets = self.sockets, set()
         for each in sockets:
-            try:
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                each.shutdown(socket.SHUT_RD)
-                each.close()
-            except OSError:
-                pass  # it was gone already
+            self.reset_one(each)
+
+    def reset_one(self, each):
+        with contextlib.suppress(OSError):  # it was gone already
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            each.shutdown(socket.SHUT_RD)
+            each.close()
 
     def _thread(self, function, *arguments):
         threading.Thread(target=function, args=arguments, daemon=True).start()
@@ -94,12 +96,17 @@ class Network:
             self._thread(self._pump, client, server, is_open, True)
             self._thread(self._pump, server, client, is_open, False)
 
+    def _arrivals(self, source, _requests):
+        """What comes from there, when it is due at the other end."""
+        while data := source.recv(65536):
+            if self.delay_s:
+                time.sleep(self.delay_s)
+            yield data
+
     def _pump(self, source, sink, is_open, requests):
         buffered = b""
         try:
-            while data := source.recv(65536):
-                if self.delay_s:
-                    time.sleep(self.delay_s)
+            for data in self._arrivals(source, requests):
                 is_open.wait()
                 if requests:
                     buffered = self._observe(buffered + data)
@@ -195,13 +202,13 @@ class ChaosBroker:
     """Apache Kafka on e2e.NODES nodes: `address` for the oracle, `proxied` and `network` for
     everybody under test."""
 
-    def __init__(self):
+    def __init__(self, network=Network):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="trawl-chaos-broker-"))
         script = e2e.SOURCE / "ops" / "testing" / "kafka.sh"
         done = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=600)
         self.classpath = done.stdout.strip().splitlines()[-1] + "/*"
         self.nodes = [Node(i, self.dir / f"node-{i}") for i in range(1, e2e.NODES + 1)]
-        self.network = Network([node.proxied_port for node in self.nodes])
+        self.network = network([node.proxied_port for node in self.nodes])
         self.address = ",".join(node.direct for node in self.nodes)
         self.proxied = ",".join(f"127.0.0.1:{port}" for port in self.network.ports)
         cluster_id = "".join(random.choices("ABCDEFGHabcdefgh0123456789", k=21)) + "A"
@@ -276,11 +283,11 @@ class ChaosBroker:
             timeout=e2e.TIMEOUT_S,
         )
 
-    def committed(self, topic):
-        """All values of a topic that a read_committed consumer sees."""
+    def committed(self, topic, isolation="read_committed"):
+        """All values of a topic that a read_committed consumer, or another, sees."""
         done = subprocess.run(
             ["kcat", "-C", "-b", self.address, "-t", topic, "-e", "-q", "-f", "%s\n"]
-            + ["-X", "isolation.level=read_committed", "-X", "auto.offset.reset=earliest"],
+            + ["-X", f"isolation.level={isolation}", "-X", "auto.offset.reset=earliest"],
             check=True,
             timeout=e2e.TIMEOUT_S,
             stdout=subprocess.PIPE,

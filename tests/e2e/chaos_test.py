@@ -7,7 +7,6 @@ TRAWL_CHAOS_FAULTS make one test larger than CI has it, as ops/soak.sh does.
 """
 
 import json
-import os
 import pathlib
 import random
 import re
@@ -246,8 +245,7 @@ class OracleTest(ChaosCase):
     put in; here it has the same work as above, and the oracle must not be content."""
 
     def assert_caught(self, bug, pattern, before=None, during=None):
-        mutant = os.environ.get("TRAWL_MUTANT", str(e2e.SOURCE / "build/tests/e2e/trawl_mutant"))
-        self.fleet = self.make_fleet([mutant, bug])
+        self.fleet = self.make_fleet([chaos.MUTANT, bug])
         self.fleet.environment["TRAWL_COMMIT_RESULTS"] = "16"  # many transactions
         keys = chaos.make_bucket(self.bucket, 400)
         failures = {}

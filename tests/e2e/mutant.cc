@@ -1,7 +1,7 @@
 // Trawl with a bug put in, for the tests of the chaos suite's oracle: `mutant BUG worker` and
 // `mutant BUG collector DB` are the roles as they are, on a log or a store that does one thing
-// wrong. A bug is a decorator at a port, so that no line of Trawl knows of it. Settings come from
-// the environment.
+// wrong. A bug is a decorator at a port, so that no line of Trawl knows of it; or, for `unrotated`,
+// between Trawl and librdkafka, by the linker's --wrap. Settings come from the environment.
 #include <librdkafka/rdkafka.h>
 #include <unistd.h>
 
@@ -161,8 +161,43 @@ Status Run(const Bug& bug, const std::string& role, std::span<char* const> argum
                            {});
 }
 
+/// Nothing of librdkafka tells that a commit may have been sent more than once, so the producer is
+/// kept where one of the next epoch ought to replace it.
+bool unrotated = false;
+
 }  // namespace
 }  // namespace trawl::e2e
+
+using trawl::e2e::unrotated;
+
+// The linker's names: __wrap_X is who X's callers get, __real_X is X.
+extern "C" {
+
+using ErrorCallback = void (*)(rd_kafka_t*, int, const char*, void*);
+void __real_rd_kafka_conf_set_error_cb(rd_kafka_conf_t* conf, ErrorCallback callback);
+void __wrap_rd_kafka_conf_set_error_cb(rd_kafka_conf_t* conf, ErrorCallback callback) {
+  const auto ignore = [](rd_kafka_t*, int, const char*, void*) {};
+  __real_rd_kafka_conf_set_error_cb(conf, unrotated ? ignore : callback);
+}
+
+using CloseCallback = int (*)(int, void*);
+void __real_rd_kafka_conf_set_closesocket_cb(rd_kafka_conf_t* conf, CloseCallback callback);
+void __wrap_rd_kafka_conf_set_closesocket_cb(rd_kafka_conf_t* conf, CloseCallback callback) {
+  const auto just_close = [](int fd, void*) { return close(fd); };
+  __real_rd_kafka_conf_set_closesocket_cb(conf, unrotated ? just_close : callback);
+}
+
+rd_kafka_error_t* __real_rd_kafka_commit_transaction(rd_kafka_t* client, int timeout_ms);
+rd_kafka_error_t* __wrap_rd_kafka_commit_transaction(rd_kafka_t* client, int timeout_ms) {
+  rd_kafka_error_t* error = __real_rd_kafka_commit_transaction(client, timeout_ms);
+  while (unrotated && error != nullptr && rd_kafka_error_is_retriable(error) != 0) {
+    rd_kafka_error_destroy(error);
+    error = __real_rd_kafka_commit_transaction(client, timeout_ms);
+  }
+  return error;
+}
+
+}  // extern "C"
 
 int main(int count, char** arguments) {
   if (count < 3) return 2;
@@ -171,6 +206,7 @@ int main(int count, char** arguments) {
   const trawl::testing::Bug bug{arguments[1], [&transactions] {
                                   if (++transactions % 3 == 0) _exit(9);
                                 }};
+  unrotated = bug.name == "unrotated";
   const trawl::Status status = trawl::e2e::Run(
       bug, arguments[2], std::span(arguments, static_cast<size_t>(count)).subspan(2));
   std::fprintf(stderr, "mutant: %s\n", status.message().c_str());
