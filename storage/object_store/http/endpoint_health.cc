@@ -1,5 +1,7 @@
 #include "storage/object_store/http/endpoint_health.h"
 
+#include <algorithm>
+
 namespace trawl::storage {
 namespace {
 
@@ -20,6 +22,7 @@ Next EndpointHealth::After(const Verdict& verdict, const Attempt& attempt, Strik
     case Route::kLockedOut:
       return AfterRefusal(verdict, attempt);
     case Route::kRetry:
+    case Route::kUnreached:
     case Route::kThrottled:
     case Route::kDamaged:
     case Route::kCorrected:
@@ -54,8 +57,9 @@ Next EndpointHealth::AfterRefusal(const Verdict& verdict, const Attempt& attempt
 Next EndpointHealth::AfterFault(const Verdict& verdict, const Attempt& attempt, Strikes& strikes) {
   const bool throttled = verdict.route == Route::kThrottled;
   if (throttled) limit.OnThrottled(attempt.started, attempt.now);
-  if (strikes.faults + strikes.throttles == 0) strikes.first = attempt.now;
-  ++(throttled ? strikes.throttles : strikes.faults);
+  const bool unreached = verdict.route == Route::kUnreached;
+  if (strikes.faults + strikes.throttles + strikes.unreached == 0) strikes.first = attempt.now;
+  ++strikes.Of(verdict.route);
   if (outage.on() && attempt.may_wait) {
     if (attempt.started >= outage.since()) Prolong(verdict, attempt.now);
     strikes = {};
@@ -63,10 +67,12 @@ Next EndpointHealth::AfterFault(const Verdict& verdict, const Attempt& attempt, 
   }
   const int throttles_allowed = attempt.allowed * (attempt.may_wait ? kThrottlesPerAttempt : 1);
   const bool too_late = !throttled && attempt.now - strikes.first > attempt.longest;
-  if (strikes.faults >= attempt.allowed || strikes.throttles >= throttles_allowed || too_late) {
-    const bool to_blame = verdict.route == Route::kDamaged || last_served_ > strikes.first;
-    if (to_blame || !attempt.may_wait) return Next::kFinish;
-    if (attempt.known_good) return Next::kDoubt;
+  if (std::max(strikes.faults, strikes.unreached) >= attempt.allowed ||
+      strikes.throttles >= throttles_allowed || too_late) {
+    if (verdict.route == Route::kDamaged || !attempt.may_wait) return Next::kFinish;
+    // That others were served meanwhile tells little where many machines are one endpoint.
+    if (attempt.known_good && !unreached) return Next::kDoubt;
+    if (last_served_ > strikes.first && !unreached) return Next::kFinish;
   } else if (!attempt.may_wait || budget.Take()) {
     return Next::kRetry;
   }

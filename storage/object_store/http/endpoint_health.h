@@ -16,10 +16,17 @@
 namespace trawl::storage {
 
 /// What speaks against one object: its attempts that failed since the endpoint was last in trouble.
-/// Throttling is counted apart, since it says nothing about the object.
+/// Throttling and connections that nobody answered are counted apart, since they say nothing about
+/// the object.
 struct Strikes {
   int faults = 0;
   int throttles = 0;
+  int unreached = 0;
+  /// How often a request was in vain for the reason that this verdict names.
+  int& Of(Route route) {
+    if (route == Route::kThrottled) return throttles;
+    return route == Route::kUnreached ? unreached : faults;
+  }
   std::chrono::steady_clock::time_point first{};
 };
 
@@ -46,9 +53,11 @@ class EndpointHealth {
 
   explicit EndpointHealth(size_t in_flight_max) : limit(in_flight_max) {}
 
-  /// An object that keeps failing is to blame when the endpoint served others meanwhile; when
-  /// nobody can tell, that is a doubt, and without anything known to be good an outage. So is a
-  /// retry budget that is empty. A refusal (403) is the object's own if the known good one is still
+  /// An object that keeps failing is to blame when what was served before still is: that is a
+  /// doubt. With nothing known to be good it is to blame when others were answered meanwhile, else
+  /// that is an outage. So are
+  /// connections that nobody answers (whoever is served still has an old one), and a retry budget
+  /// that is empty. A refusal (403) is the object's own if the known good one is still
   /// served; where none is known, until 20 came in a row or one names the credentials.
   Next After(const Verdict& verdict, const Attempt& attempt, Strikes& strikes);
   /// A doubt, or a probe, was answered: what was served before is served, or is not.

@@ -237,14 +237,21 @@ void HttpClient::Loop::Start(Ptr exchange, Time now) {
   Settle(std::move(exchange), std::move(nothing), std::move(verdict), now, now);
 }
 
+// A connection may be what failed last time, and an address where nobody is any more. Probes of an
+// outage need neither: an old connection would tell nothing about new ones.
+Reuse HttpClient::Loop::ReuseFor(const Exchange& exchange, bool hedge) {
+  const bool probes = exchange.endpoint != nullptr && exchange.endpoint->health.outage.on();
+  if (probes || exchange.last.route == Route::kUnreached) return Reuse::kNothing;
+  return exchange.attempts > 1 || hedge ? Reuse::kAddress : Reuse::kConnection;
+}
+
 void HttpClient::Loop::Send(Exchange& exchange, HttpRequest request, bool hedge, Time now) {
   if (exchange.asks_known_good) {
     request.headers.emplace_back(kOneByte);
     request.max_body_bytes = std::min(request.max_body_bytes, kKnownGoodBytesMax);
   }
-  auto transfer =
-      std::make_unique<Transfer>(std::move(request), limits_.transfer,
-                                 /*fresh_connection=*/exchange.attempts > 1 || hedge, now);
+  auto transfer = std::make_unique<Transfer>(std::move(request), limits_.transfer,
+                                             ReuseFor(exchange, hedge), now);
   void* const easy = transfer->handle();
   bytes_in_flight_ += exchange.reserved_bytes;
   if (exchange.endpoint != nullptr) {
@@ -369,8 +376,7 @@ void HttpClient::Loop::Settle(Ptr exchange, ObjectResult<HttpReply> reply, Verdi
     case Next::kFinish:
       return Finish(std::move(exchange), std::move(reply), now);
     case Next::kRetry: {
-      const int failed = verdict.route == Route::kThrottled ? exchange->strikes.throttles
-                                                            : exchange->strikes.faults;
+      const int failed = exchange->strikes.Of(verdict.route);
       return Delay(std::move(exchange), verdict, failed, now);
     }
     case Next::kHold:
@@ -393,6 +399,7 @@ void HttpClient::Loop::SettleAlone(Ptr exchange, ObjectResult<HttpReply> reply, 
       now - exchange->first_start > 2 * limits_.transfer.total_timeout)
     return Finish(std::move(exchange), std::move(reply), now);
   const int failed = exchange->attempts;
+  exchange->last = verdict;
   Delay(std::move(exchange), verdict, failed, now);
 }
 

@@ -49,6 +49,7 @@ class HttpClient::Loop {
 
   // On the wire.
   void Start(Ptr exchange, Time now);
+  static Reuse ReuseFor(const Exchange& exchange, bool hedge);
   void Send(Exchange& exchange, HttpRequest request, bool hedge, Time now);
   Flight Land(void* easy);
   Ptr TakeRunning(Exchange& exchange);

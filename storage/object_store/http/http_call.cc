@@ -10,7 +10,7 @@ namespace trawl::storage {
 
 HttpReply CallHttp(HttpRequest request, const TransferLimits& limits) {
   InitCurlOnce();
-  Transfer transfer(std::move(request), limits, /*fresh_connection=*/true, SystemClock().Now());
+  Transfer transfer(std::move(request), limits, Reuse::kNothing, SystemClock().Now());
   return transfer.Finish(curl_easy_perform(transfer.handle()));
 }
 

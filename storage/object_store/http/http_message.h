@@ -46,6 +46,7 @@ enum class Wire {
   kBroken,         // the connection broke before the body began
   kTruncated,      // … after it began
   kTimeout,
+  kConnectTimeout,  // not even a connection in time
   kTooLarge,        // the body is longer than asked for
   kRefusedAddress,  // AddressPolicy
   kUntrusted,       // the server's certificate

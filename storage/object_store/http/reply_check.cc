@@ -22,6 +22,10 @@ Verdict Retry(ObjectErrorCode code, std::string message) {
   return {Route::kRetry, {code, std::move(message)}, {}};
 }
 
+Verdict Unreached(ObjectErrorCode code, std::string message) {
+  return {Route::kUnreached, {code, std::move(message)}, {}};
+}
+
 Verdict Damaged(ObjectErrorCode code, std::string message) {
   return {Route::kDamaged, {code, std::move(message)}, {}};
 }
@@ -34,6 +38,9 @@ Verdict JudgeWire(const HttpReply& reply, const std::string& subject) {
     case Wire::kTruncated:
       return Retry(ObjectErrorCode::kTruncated, message);
     case Wire::kCannotConnect:
+      return Unreached(ObjectErrorCode::kHttpError, message);
+    case Wire::kConnectTimeout:
+      return Unreached(ObjectErrorCode::kTimeout, message);
     case Wire::kBroken:
       return Retry(ObjectErrorCode::kHttpError, message);
     case Wire::kTooLarge:

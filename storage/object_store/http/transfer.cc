@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +32,13 @@ std::string AddressText(const sockaddr& address) {
           : &reinterpret_cast<const sockaddr_in&>(address).sin_addr;
   inet_ntop(address.sa_family, ip, text, sizeof text);
   return text;
+}
+
+// What is sent to a machine that is gone is repeated for a quarter of an hour; with HTTP/2 all that
+// time new requests would join the connection. A kernel that does not know the option does without.
+void GiveUpOnDeadPeers(int fd, std::chrono::milliseconds after) {
+  const auto milliseconds = static_cast<unsigned int>(after.count());
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }
 
 Wire WireOf(CURLcode result, bool body_began) {
@@ -84,7 +93,9 @@ struct Transfer::Callbacks {
       transfer->refused_address_ = AddressText(address->addr);
       return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    if (fd >= 0) GiveUpOnDeadPeers(fd, transfer->limits_.first_byte_timeout);
+    return fd;
   }
 
   // Connections taken from the pool: another request with a wider policy may have opened them.
@@ -96,8 +107,7 @@ struct Transfer::Callbacks {
   }
 };
 
-Transfer::Transfer(HttpRequest request, const TransferLimits& limits, bool fresh_connection,
-                   Time now)
+Transfer::Transfer(HttpRequest request, const TransferLimits& limits, Reuse reuse, Time now)
     : request_(std::move(request)),
       limits_(limits),
       easy_(curl_easy_init()),
@@ -105,7 +115,8 @@ Transfer::Transfer(HttpRequest request, const TransferLimits& limits, bool fresh
       window_start_(now) {
   CHECK(easy_ != nullptr);
   Configure();
-  if (fresh_connection) Set(easy_, CURLOPT_FRESH_CONNECT, 1L);
+  if (reuse != Reuse::kConnection) Set(easy_, CURLOPT_FRESH_CONNECT, 1L);
+  if (reuse == Reuse::kNothing) Set(easy_, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
 }
 
 Transfer::~Transfer() {
@@ -223,6 +234,12 @@ uint64_t Transfer::BodyBytes() const {
   return std::max<uint64_t>(reply_.body.size(), std::min(announced, request_.max_body_bytes));
 }
 
+Wire Transfer::TimeoutKind() const {
+  curl_off_t connected_us = 0;
+  curl_easy_getinfo(easy_, CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+  return connected_us == 0 ? Wire::kConnectTimeout : Wire::kTimeout;
+}
+
 HttpReply Transfer::Finish(int result) {
   long status = 0, version = 0;
   curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
@@ -232,6 +249,7 @@ HttpReply Transfer::Finish(int result) {
                       !reply_.headers.Find("transfer-encoding").empty();
   const auto code = static_cast<CURLcode>(result);
   reply_.wire = body_cut_ ? Wire::kComplete : WireOf(code, !reply_.body.empty());
+  if (reply_.wire == Wire::kTimeout) reply_.wire = TimeoutKind();
   if (reply_.wire != Wire::kComplete) reply_.wire_detail = curl_easy_strerror(code);
   if (too_large_) {
     reply_.wire = Wire::kTooLarge;
@@ -247,7 +265,7 @@ HttpReply Transfer::Finish(int result) {
 }
 
 HttpReply Transfer::FinishStalled(std::string why) {
-  reply_.wire = Wire::kTimeout;
+  reply_.wire = TimeoutKind();
   reply_.wire_detail = std::move(why);
   return std::move(reply_);
 }

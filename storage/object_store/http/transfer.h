@@ -25,15 +25,21 @@ struct TransferLimits {
   std::string ca_bundle;  // empty: the system's
 };
 
+/// What an attempt may use again of those before it.
+enum class Reuse {
+  kConnection,
+  kAddress,  // that the name was resolved to within the last minute
+  kNothing,
+};
+
 /// Not thread-safe. curl keeps pointers to it: it stays where it is until it is out of the multi
 /// handle.
 class Transfer {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// `limits` must outlive it. `fresh_connection`: do not reuse a connection that may be what
-  /// failed last time.
-  Transfer(HttpRequest request, const TransferLimits& limits, bool fresh_connection, Time now);
+  /// `limits` must outlive it.
+  Transfer(HttpRequest request, const TransferLimits& limits, Reuse reuse, Time now);
   ~Transfer();
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
@@ -60,6 +66,7 @@ class Transfer {
   size_t OnHeaderLine(std::string_view line);
   bool OnHeadersEnd();
   size_t OnBody(const char* data, size_t size);
+  Wire TimeoutKind() const;
 
   const HttpRequest request_;
   const TransferLimits& limits_;

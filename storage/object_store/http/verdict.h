@@ -13,6 +13,7 @@ namespace trawl::storage {
 enum class Route {
   kAccept,
   kRetry,      // a transient fault of server or network: soon
+  kUnreached,  // no connection: soon, and it says nothing about what was asked for
   kDamaged,    // an answer, but not these bytes: soon, and the server is not to blame
   kThrottled,  // the store asks to slow down: later, or when it says
   kCorrected,  // the judge mended the cause (a wrong clock): at once, but only once
@@ -23,7 +24,8 @@ enum class Route {
 
 /// True when another attempt may do better although nobody did anything about it.
 constexpr bool IsPassing(Route route) {
-  return route == Route::kRetry || route == Route::kDamaged || route == Route::kThrottled;
+  return route == Route::kRetry || route == Route::kUnreached || route == Route::kDamaged ||
+         route == Route::kThrottled;
 }
 
 struct Verdict {

@@ -151,11 +151,20 @@ class EndpointHealthTest : public ::testing::Test {
   Time now_ = kStart;
 };
 
-TEST_F(EndpointHealthTest, AnObjectThatFailsWhileOthersAreServedIsToBlame) {
+TEST_F(EndpointHealthTest, AnObjectThatFailsWhileOthersAreAnsweredIsToBlameWhereNoneIsKnownGood) {
+  attempt_.known_good = false;
   EXPECT_EQ(Reply(Route::kRetry), Next::kRetry);
   EXPECT_EQ(Reply(Route::kRetry), Next::kRetry);
   Others(Route::kAccept, 1);
   EXPECT_EQ(Reply(Route::kRetry), Next::kFinish);
+  EXPECT_FALSE(health_.outage.on());
+}
+
+TEST_F(EndpointHealthTest, AnObjectThatFailsWhileOthersAreServedIsDoubted) {
+  Reply(Route::kRetry);
+  Others(Route::kAccept, 1);
+  Reply(Route::kRetry);
+  EXPECT_EQ(Reply(Route::kRetry), Next::kDoubt);
   EXPECT_FALSE(health_.outage.on());
 }
 
@@ -169,6 +178,24 @@ TEST_F(EndpointHealthTest, AnObjectThatFailsAloneIsDoubtedUntilTheKnownGoodOneAn
   health_.OnKnownGood(false, {Route::kRetry, {ObjectErrorCode::kHttpError, "why"}, {}}, now_);
   EXPECT_TRUE(health_.outage.on());
   EXPECT_EQ(health_.outage.reason(), "why");
+}
+
+TEST_F(EndpointHealthTest, ConnectionsThatNobodyAnswersAreAnOutageHoweverManyOldOnesServe) {
+  Reply(Route::kRetry);
+  Reply(Route::kRetry);
+  Reply(Route::kUnreached);
+  Others(Route::kAccept, 1);
+  EXPECT_EQ(Reply(Route::kUnreached), Next::kRetry);
+  EXPECT_EQ(Reply(Route::kUnreached), Next::kHold);
+  EXPECT_TRUE(health_.outage.on());
+  EXPECT_EQ(strikes_.faults, 0);
+}
+
+TEST_F(EndpointHealthTest, WhoCannotBeReachedAndIsNotWorthWaitingForFailsAfterItsAttempts) {
+  attempt_.may_wait = attempt_.known_good = false;
+  EXPECT_EQ(Reply(Route::kUnreached), Next::kRetry);
+  EXPECT_EQ(Reply(Route::kUnreached), Next::kRetry);
+  EXPECT_EQ(Reply(Route::kUnreached), Next::kFinish);
 }
 
 TEST_F(EndpointHealthTest, WithNothingKnownToBeGoodFaultsAreAnOutage) {
@@ -200,7 +227,7 @@ TEST_F(EndpointHealthTest, ThrottlingIsCountedApartAndSlowsDown) {
   EXPECT_EQ(health_.limit.cuts(), 1u);
   EXPECT_FALSE(health_.CanHedge(now_));
   EXPECT_TRUE(health_.CanHedge(now_ + seconds(10)));
-  EXPECT_EQ(Reply(Route::kThrottled), Next::kFinish);  // this one alone is asked to, and always
+  EXPECT_EQ(Reply(Route::kThrottled), Next::kDoubt);  // this one alone is asked to, and always
 }
 
 TEST_F(EndpointHealthTest, WrongBytesAreTheObjectsOwnFault) {

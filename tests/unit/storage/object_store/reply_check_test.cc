@@ -25,6 +25,7 @@ ObjectExpectation Expect(std::optional<uint64_t> size, std::string etag, bool md
 std::string Outcome(const Verdict& verdict) {
   if (verdict.route == Route::kAccept) return "accept";
   const char* const route = verdict.route == Route::kRetry       ? "retry "
+                            : verdict.route == Route::kUnreached ? "unreached "
                             : verdict.route == Route::kDamaged   ? "damaged "
                             : verdict.route == Route::kThrottled ? "throttled "
                             : verdict.route == Route::kRefused   ? "refused "
@@ -139,7 +140,8 @@ TEST(JudgeStatus, GivesEachFateOfTheWireItsCodeAndRoute) {
     reply.wire = wire;
     return Outcome(JudgeStatus(reply, {}, "u"));
   };
-  EXPECT_EQ(judge(Wire::kCannotConnect), "retry http_error");
+  EXPECT_EQ(judge(Wire::kCannotConnect), "unreached http_error");
+  EXPECT_EQ(judge(Wire::kConnectTimeout), "unreached timeout");
   EXPECT_EQ(judge(Wire::kBroken), "retry http_error");
   EXPECT_EQ(judge(Wire::kTruncated), "retry truncated");
   EXPECT_EQ(judge(Wire::kTimeout), "retry timeout");
