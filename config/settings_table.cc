@@ -101,8 +101,8 @@ void AddObjects(std::vector<SettingDef>& table) {
   table.push_back(Number("outage-patience-ms", &Settings::outage_patience_ms, section, "ms", 0,
                          30 * kDayMs,
                          "How long objects wait for a store that serves nobody (an outage, "
-                         "throttling, refused credentials) before they are failures; plain HTTP: "
-                         "at most 10 minutes."));
+                         "throttling, refused credentials) before they are failures; plain HTTP "
+                         "and a listing that has begun: at most 10 minutes."));
   table.push_back(
       List("allow-root", &Settings::allow_root, section,
            "Local folder that a worker may read images and models from, or an http(s):// base that "

@@ -106,7 +106,8 @@ Result<std::unique_ptr<Feed>> OpenInventory(Inventory inventory, const FeedSourc
 
 Result<std::unique_ptr<Feed>> OpenFeed(const FeedSource& from, const ListingCursor& cursor,
                                        std::stop_token stop) {
-  if (from.manifest_path.empty()) return std::make_unique<ListingFeed>(from, cursor);
+  if (from.manifest_path.empty())
+    return std::make_unique<ListingFeed>(from, cursor, std::move(stop));
   TRAWL_ASSIGN(std::optional<Inventory> inventory,
                ReadInventory(from.manifest_path, from.settings, stop));
   if (inventory) return OpenInventory(std::move(*inventory), from, cursor, std::move(stop));

@@ -356,6 +356,54 @@ TEST_F(ProducerTest, APageIsListedWhileTheOneBeforeItIsEnqueued) {
   ExpectEachFileOnce(Produce(log).value());
 }
 
+/// A BucketStore that is out of reach after `good` requests for the next `bad` ones.
+class AilingStore final : public storage::ObjectStore {
+ public:
+  AilingStore(int good, int bad, std::function<void()> on_bad = {})
+      : good_(good), bad_(bad), on_bad_(std::move(on_bad)) {}
+
+  Result<storage::ListPage> List(const std::string& source, const std::string& prefix,
+                                 const std::string& start_after, int max_keys) override {
+    const int request = ++requests_;
+    if (request <= good_ || request > good_ + bad_)
+      return bucket_.List(source, prefix, start_after, max_keys);
+    if (on_bad_) on_bad_();
+    return Error(Code::kUnavailable, "nobody answers");
+  }
+  bool ListsFromAnywhere(const std::string&) const override { return true; }
+  void Get(storage::GetRequest, std::stop_token, storage::GetCallback) override {}
+
+ private:
+  const int good_, bad_;
+  const std::function<void()> on_bad_;
+  BucketStore bucket_;
+  std::atomic<int> requests_ = 0;
+};
+
+TEST_F(ProducerTest, AListingWaitsForAStoreThatHasListed) {
+  settings_.list_concurrency = 1;
+  settings_.list_page_keys = 20;
+  objects_ = std::make_unique<AilingStore>(1, 1);
+  ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, AListingThatWaitsCanBeInterrupted) {
+  settings_.list_concurrency = 2;
+  settings_.list_page_keys = 2;
+  std::stop_source stop;
+  constexpr int kForever = 1'000'000;
+  objects_ = std::make_unique<AilingStore>(1, kForever, [&] { stop.request_stop(); });
+  EXPECT_EQ(RunProducer(Options(*log_), {stop.get_token(), {}}).error().code(), Code::kCancelled);
+  objects_ = std::make_unique<BucketStore>();
+  ExpectEachFileOnce(Produce(*log_).value());
+}
+
+TEST_F(ProducerTest, WhoeverNamesAStoreThatNeverAnswersIsToldAtOnce) {
+  settings_.list_concurrency = 2;
+  objects_ = std::make_unique<AilingStore>(0, 1);
+  EXPECT_EQ(Produce(*log_).error().code(), Code::kUnavailable);
+}
+
 TEST_F(ProducerTest, AStoreThatRefusesKeysThatDoNotExistIsListedInOnePlace) {
   class Refusing final : public storage::ObjectStore {
    public:
