@@ -24,6 +24,7 @@
 #     unrotated   the same without new producers, in which the oracle has to see the damage
 #     straggler   a worker whose store is 20 times as far away
 #     failures    a job that fails as a whole: lines of log, and secrets
+#     names       a store's name that is not resolved for a minute, and a store that moves
 #     rest        what the chaos tests break beside these, once
 #     oracle      eight seeded bugs, each of which the oracle has to see
 #     throughput  10^6 keys through a model that does nothing; wants a quiet machine
@@ -35,7 +36,7 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 PIECES=(simulation failpoints kills brokers sigterms producer listing stops rebalance ends poison
-  down silent hang clocks resets late unrotated straggler failures rest oracle throughput)
+  down silent hang clocks resets late unrotated straggler failures names rest oracle throughput)
 report=bench/results/soak.md
 said=build/soak
 
@@ -145,6 +146,11 @@ command_of() {
       command=(env $nodes python3 "$soak"
         FailuresTest.test_a_job_that_fails_as_a_whole_is_quiet_and_keeps_its_secrets)
       ;;
+    names)
+      what="names that are not resolved for a minute, and a store that moves"
+      pattern="Ran [0-9]+ tests"
+      command=(env TRAWL_NAMES_TROUBLE_S=60 python3 tests/e2e/names_test.py)
+      ;;
     rest)
       what="everything else that breaks" pattern="Ran [0-9]+ tests"
       command=(env $nodes python3 "$chaos" ChaosTest)
@@ -193,7 +199,7 @@ write_report() {
 }
 
 case "${1-}" in
-  -h | --help) sed -n "2,33s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
+  -h | --help) sed -n "2,34s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
 esac
 wanted=("$@")
 [[ ${#wanted[@]} -gt 0 ]] || wanted=("${PIECES[@]}")

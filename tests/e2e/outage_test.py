@@ -1,10 +1,6 @@
 """`trawl run` on an S3 endpoint that slows down, breaks down, or lets nobody in: no object is lost
 and none is blamed. A proxy before a real S3 server plays the trouble; requests are counted."""
 
-import collections
-import contextlib
-import http.client
-import http.server
 import itertools
 import json
 import threading
@@ -12,6 +8,7 @@ import unittest
 
 import s3_client
 import trawl_e2e as e2e
+from troubled_store import TroubledStore
 
 SLOW_DOWN = (
     503,
@@ -20,64 +17,6 @@ SLOW_DOWN = (
 BROKEN = (503, b"<Error><Code>ServiceUnavailable</Code></Error>")
 INVALID_KEY = (403, b"<Error><Code>InvalidAccessKeyId</Code></Error>")
 DENIED = (403, b"<Error><Code>AccessDenied</Code></Error>")
-
-
-class Trouble(http.server.ThreadingHTTPServer):
-    """Passes requests on to the S3 server, but for GETs of objects that `decide(key)` answers."""
-
-    daemon_threads = True
-
-    def __init__(self, target):
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.target = target
-        self.decide = lambda key: None
-        self.requests = collections.Counter()  # by key
-        self.lock = threading.Lock()
-        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
-        self.thread.start()
-
-    def close(self):
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
-
-    def count(self):
-        with self.lock:
-            return self.requests.total()
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        key = self.path.removeprefix("/photos/")
-        is_object = self.path.startswith("/photos/") and "?" not in key
-        reply = None
-        if is_object:
-            with self.server.lock:
-                self.server.requests[key] += 1
-                reply = self.server.decide(key)
-        status, body, headers = (*reply, {}) if reply else self.pass_on()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it went elsewhere
-            self.wfile.write(body)
-
-    def pass_on(self):
-        # The Host header stays as it was signed.
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
-        connection.request("GET", self.path, headers=dict(self.headers))
-        response = connection.getresponse()
-        body = response.read()
-        connection.close()
-        kept = {k: v for k, v in response.getheaders() if k.lower() in ("etag", "content-range")}
-        return response.status, body, kept
-
-    def log_message(self, *_):
-        pass
 
 
 class OutageTest(e2e.EndToEndTest):
@@ -92,7 +31,7 @@ class OutageTest(e2e.EndToEndTest):
 
     def setUp(self):
         super().setUp()
-        self.trouble = Trouble(self.s3.port)
+        self.trouble = TroubledStore(self.s3.port)
         self.addCleanup(self.trouble.close)
         self.endpoint = f"http://127.0.0.1:{self.trouble.server_address[1]}"
 
