@@ -55,10 +55,9 @@ class EndpointHealth {
 
   /// An object that keeps failing is to blame when what was served before still is: that is a
   /// doubt. With nothing known to be good it is to blame when others were answered meanwhile, else
-  /// that is an outage. So are
-  /// connections that nobody answers (whoever is served still has an old one), and a retry budget
-  /// that is empty. A refusal (403) is the object's own if the known good one is still
-  /// served; where none is known, until 20 came in a row or one names the credentials.
+  /// that is an outage. So are connections that nobody answers (whoever is served still has an old
+  /// one), and a retry budget that is empty. A refusal (403) is the object's own if the known good
+  /// one is still served; where none is known, until 20 came in a row or one names the credentials.
   Next After(const Verdict& verdict, const Attempt& attempt, Strikes& strikes);
   /// A doubt, or a probe, was answered: what was served before is served, or is not.
   void OnKnownGood(bool served, const Verdict& doubt, Time now);
