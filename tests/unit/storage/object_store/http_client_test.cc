@@ -219,7 +219,7 @@ TEST_F(HttpClientTest, AServerThatNeverAnswersOrDripsTimesOut) {
     const HttpOutcome outcome = Start(client, server_.Url(path), {}).get();
     EXPECT_EQ(CodeOf(outcome), "timeout") << path;
     EXPECT_EQ(outcome.reply.error().attempts, 2) << path;
-    EXPECT_LT(outcome.elapsed_ms, milliseconds(kPatience).count()) << path;
+    EXPECT_LT(outcome.elapsed_ms, 5'000) << path;
   }
 }
 
@@ -388,7 +388,7 @@ TEST_F(HttpClientTest, StopEndsRunningWaitingAndDelayedRequestsSoon) {
     EXPECT_EQ(CodeOf(outcome), "internal");
     EXPECT_EQ(outcome.reply.error().message, "cancelled");
   }
-  EXPECT_LT(SystemClock().Now() - start, seconds(15)) << "the delay of 20 s was waited for";
+  EXPECT_LT(SystemClock().Now() - start, seconds(2));
 }
 
 TEST_F(HttpClientTest, TheDestructorAnswersEverybody) {
