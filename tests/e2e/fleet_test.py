@@ -14,11 +14,10 @@ import trawl_e2e as e2e
 KEYS = 1000
 
 
-class FleetTest(e2e.EndToEndTest):
+class FleetTest(e2e.FleetCase):
     @classmethod
     def setUpClass(cls):
-        cls.broker = e2e.Broker()
-        cls.addClassCleanup(cls.broker.close)
+        super().setUpClass()
         cls.s3 = s3_client.S3Server()
         cls.addClassCleanup(cls.s3.close)
         pictures = e2e.sample_pictures()
@@ -28,26 +27,12 @@ class FleetTest(e2e.EndToEndTest):
 
     def setUp(self):
         super().setUp()
-        self.log = open(self.dir / "log.txt", "ab")
-        self.addCleanup(self.log.close)
-        self.job = self.id().rsplit(".", 1)[-1].removeprefix("test_")
-        # A queue and a group of its own for each test; few partitions keep the broker light.
-        self.env = self.s3.environment | {
-            "TRAWL_BROKERS": self.broker.address,
-            "TRAWL_QUEUE": self.job,
-            "TRAWL_GROUP": self.job,
+        # Few partitions keep the broker light.
+        self.env |= self.s3.environment | {
             "TRAWL_WORK_PARTITIONS": "12",
-            "TRAWL_SESSION_TIMEOUT_MS": "6000",
             "TRAWL_TRANSACTION_TIMEOUT_MS": "10000",
-            "TRAWL_SESSIONS": "1",
             "TRAWL_DECODE_THREADS": "1",
         }
-
-    def start(self, *arguments):
-        process = e2e.start(*arguments, env=self.env, log=self.log)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        return process
 
     def start_worker(self):
         return self.start("worker", "--allow-root", e2e.SAMPLE)
@@ -74,9 +59,7 @@ class FleetTest(e2e.EndToEndTest):
 
     def assert_exactly_once(self, keys):
         waited = e2e.trawl("status", self.job, "--db", self.db, "--wait", timeout=2 * e2e.TIMEOUT_S)
-        self.assertEqual(
-            waited.returncode, 0, waited.stderr + (self.dir / "log.txt").read_text()[-3000:]
-        )
+        self.assertEqual(waited.returncode, 0, waited.stderr + self.log_text()[-3000:])
         self.assert_each_key_once(self.job, keys)
         # An independent reader of the committed topic saw the same.
         records = [json.loads(value) for _, value in self.broker.committed_records("trawl.results")]
@@ -91,14 +74,11 @@ class FleetTest(e2e.EndToEndTest):
         self.assertEqual(produced.stdout.strip(), self.job)
         self.assert_exactly_once(self.keys)
         self.assertEqual(self.status()["failed"], 0)
-        log = self.dir / "log.txt"
-        e2e.wait_until(lambda: log.read_text().count("serves queue") == 3, "all workers are up")
+        e2e.wait_until(lambda: self.log_text().count("serves queue") == 3, "all workers are up")
         for process in (*workers, collector):
             process.send_signal(signal.SIGTERM)
         for process in (*workers, collector):
-            self.assertEqual(
-                process.wait(timeout=e2e.TIMEOUT_S), 0, (self.dir / "log.txt").read_text()[-3000:]
-            )
+            self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), 0, self.log_text()[-3000:])
         self.assert_secret_is_nowhere()
 
     def assert_secret_is_nowhere(self):

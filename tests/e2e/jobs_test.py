@@ -287,33 +287,12 @@ class RunJobsTest(JobsTest):
                 self.assert_clean_error(e2e.trawl(*arguments), code, pattern)
 
 
-class FleetJobsTest(JobsTest):
+class FleetJobsTest(e2e.FleetCase, JobsTest):
     """Jobs of a fleet on a real broker."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.broker = e2e.Broker()
-        cls.addClassCleanup(cls.broker.close)
 
     def setUp(self):
         super().setUp()
-        self.log = open(self.dir / "log.txt", "ab")
-        self.addCleanup(self.log.close)
-        self.env = {
-            "TRAWL_BROKERS": self.broker.address,
-            "TRAWL_QUEUE": self.job,
-            "TRAWL_GROUP": self.job,
-            "TRAWL_WORK_PARTITIONS": "6",
-            "TRAWL_BATCH_KEYS": "4",
-            "TRAWL_SESSION_TIMEOUT_MS": "6000",
-            "TRAWL_SESSIONS": "1",
-        }
-
-    def start(self, *arguments):
-        process = e2e.start(*arguments, env=self.env, log=self.log)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        return process
+        self.env |= {"TRAWL_WORK_PARTITIONS": "6", "TRAWL_BATCH_KEYS": "4"}
 
     def start_worker(self):
         return self.start("worker", "--allow-root", self.dir, "--allow-root", e2e.SAMPLE)
@@ -331,9 +310,6 @@ class FleetJobsTest(JobsTest):
     def wait(self):
         done = e2e.trawl("status", self.job, "--db", self.db, "--wait")
         self.assertEqual(done.returncode, 0, done.stderr + self.log_text()[-3000:])
-
-    def log_text(self):
-        return (self.dir / "log.txt").read_text()
 
     def test_lost_rows_are_named_and_repaired(self):
         keys = self.write_pictures(60)

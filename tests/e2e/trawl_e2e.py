@@ -226,3 +226,36 @@ class Broker:
             text=True,
         )
         return [tuple(line.split("\t", 1)) for line in done.stdout.splitlines()]
+
+
+class FleetCase(EndToEndTest):
+    """A broker for the class; for each test a job, a queue and a group of its own, a log that all
+    its processes write, and `env`, the settings that they start with."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.broker = Broker()
+        cls.addClassCleanup(cls.broker.close)
+
+    def setUp(self):
+        super().setUp()
+        self.job = self.id().rsplit(".", 1)[-1].removeprefix("test_")
+        self.log = open(self.dir / "log.txt", "ab")
+        self.addCleanup(self.log.close)
+        self.env = {
+            "TRAWL_BROKERS": self.broker.address,
+            "TRAWL_QUEUE": self.job,
+            "TRAWL_GROUP": self.job,
+            "TRAWL_SESSION_TIMEOUT_MS": "6000",
+            "TRAWL_SESSIONS": "1",
+        }
+
+    def start(self, *arguments):
+        process = start(*arguments, env=self.env, log=self.log)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def log_text(self):
+        return (self.dir / "log.txt").read_text()
