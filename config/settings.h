@@ -69,7 +69,7 @@ struct Settings {
   int64_t decode_threads = 0;        // 0: one per core
   int64_t batch_size = 8;            // images per inference
   int64_t batch_delay_ms = 20;       // a partial inference batch waits this long at most
-  int64_t commit_results = 1'000;    // results per transaction, at most
+  int64_t commit_results = 1'000;    // results per transaction, at most, while they are quick
   int64_t commit_interval_ms = 500;  // a finished batch waits this long at most for its transaction
   int64_t drain_timeout_ms = 25'000;
   std::string worker_slot;  // a name that survives restarts; empty: host and a random suffix

@@ -59,8 +59,10 @@ void AddProducing(std::vector<SettingDef>& table) {
   const Section section = Section::kProducing;
   table.push_back(Number("batch-keys", &Settings::batch_keys, section, "", 1, 1'000,
                          "Object keys per work message."));
-  table.push_back(Number("list-page-keys", &Settings::list_page_keys, section, "", 1, 1'000,
-                         "Keys per listing page; a page is one transaction."));
+  table.push_back(
+      Number("list-page-keys", &Settings::list_page_keys, section, "", 1, 1'000,
+             "Keys per listing page; a page is one transaction, and up to four are while "
+             "transactions take longer than 200 ms."));
   table.push_back(Number("list-concurrency", &Settings::list_concurrency, section, "", 0, 64,
                          "Pages of a bucket that are listed at the same time, in as many places of "
                          "it; other sources: pages listed ahead. 0: none ahead."));
@@ -162,8 +164,10 @@ void AddWorking(std::vector<SettingDef>& table) {
       Number("batch-delay-ms", &Settings::batch_delay_ms, section, "ms", 0, 60'000,
              "An inference batch that is not full waits this long, and up to ten times as "
              "long while there is something to decode."));
-  table.push_back(Number("commit-results", &Settings::commit_results, section, "", 1, 100'000,
-                         "Results per transaction, at most."));
+  table.push_back(
+      Number("commit-results", &Settings::commit_results, section, "", 1, 100'000,
+             "Results per transaction, at most; more while transactions take longer than "
+             "200 ms, as those of distant brokers do."));
   table.push_back(Number("commit-interval-ms", &Settings::commit_interval_ms, section, "ms", 0,
                          60'000, "A finished batch waits this long at most for its transaction."));
   table.push_back(Number("drain-timeout-ms", &Settings::drain_timeout_ms, section, "ms", 0,

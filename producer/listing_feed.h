@@ -29,6 +29,7 @@ class ListingFeed final : public Feed {
   ~ListingFeed() override;
 
   Result<FeedPage> Next(int max_objects) override;
+  bool IsReady() override;
 
  private:
   void List(std::stop_token stop) noexcept;

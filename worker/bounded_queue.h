@@ -65,6 +65,17 @@ class BoundedQueue {
     return item;
   }
 
+  /// All that is inside, in order. Never waits.
+  std::deque<T> TakeAll() {
+    std::deque<T> all;
+    {
+      const std::lock_guard lock(mutex_);
+      all.swap(items_);
+    }
+    room_.notify_all();
+    return all;
+  }
+
   /// Refuses new items; those inside can still be popped.
   void Close() {
     {

@@ -75,7 +75,7 @@ WorkerLimits WorkerLimits::From(const Settings& settings, size_t cores) {
   // Half of it keeps wire and cores busy while the other half is fetched, finishes or is committed.
   const size_t busy = limits.download_slots + limits.prepared_images +
                       limits.sessions * limits.batch_size + limits.decode_threads;
-  limits.in_flight_objects = std::max<size_t>(512, 2 * busy);
+  limits.in_flight_objects = std::max(kObjectsInFlight, 2 * busy);
   limits.resume_objects = std::max(busy, limits.in_flight_objects * 3 / 4);
   return limits;
 }

@@ -29,6 +29,9 @@ constexpr milliseconds kRevocation{5'000};
 constexpr milliseconds kRetryPause{100};
 constexpr milliseconds kMaxRetryPause{800};
 constexpr milliseconds kReportInterval{1'000};
+/// A transaction that took longer takes its time for the way to the brokers, not for its results:
+/// the next one had better take more of them.
+constexpr milliseconds kQuickTransaction{200};
 /// Percent of the drain's time in which accepted work may finish; the rest is for the last
 /// transaction and for leaving the group, so that a drain ends as a drain.
 constexpr int kDrainShare = 60;
@@ -81,7 +84,8 @@ LogLoop::LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipel
       stop_(std::move(stop)),
       clock_(options.clock),
       attempts_(options.log, options.settings.group, clock_),
-      jobs_(options.log, clock_) {}
+      jobs_(options.log, clock_),
+      transaction_results_(static_cast<size_t>(options.settings.commit_results)) {}
 
 Status LogLoop::Run() {
   TRAWL_ASSIGN(auto producer, options_.log.OpenProducer(options_.transactional_id));
@@ -110,8 +114,7 @@ Status LogLoop::Loop() {
     TRAWL_TRY(Submit());
     Settle();
     if (CommitDue()) {
-      const Status committed =
-          CommitReady(static_cast<size_t>(options_.settings.commit_results), {});
+      const Status committed = CommitReady(transaction_results_, {});
       if (committed.code() == Code::kAborted) {
         rewind_pending_ = true;
       } else {
@@ -141,6 +144,13 @@ bool LogLoop::Drained() {
 }
 
 void LogLoop::GiveBackBacklog() {
+  if (!isolation_) {  // what runs alone has begun
+    std::deque<DispatchOrder> orders = pipeline_.TakeBack();
+    for (auto order = orders.rbegin(); order != orders.rend(); ++order) {
+      running_.erase(order->batch.get());
+      backlog_.push_front(std::move(order->batch));
+    }
+  }
   for (const Batch& batch : backlog_) {
     in_flight_objects_ -= ObjectsOf(batch);
     // What is finished behind it needed no work: a malformed message, or a cancelled job's.
@@ -157,6 +167,7 @@ void LogLoop::GiveBackBacklog() {
 Status LogLoop::PollOnce() {
   received_ = false;
   if (full_since_ && !paused_) {
+    refilling_ = false;
     clock_.SleepFor(kFullPoll, stop_.abort);
     return OkStatus();
   }
@@ -165,6 +176,7 @@ Status LogLoop::PollOnce() {
   if (!polled) {
     if (!IsRetryable(polled.error().code()))
       return Annotate(polled.error(), "consuming {}", topic_);
+    refilling_ = false;
     Log(LogLevel::kWarn, "polling does not work", {{"reason", polled.error().message()}});
     clock_.SleepFor(kRetryPause, stop_.abort);
     return OkStatus();
@@ -173,6 +185,7 @@ Status LogLoop::PollOnce() {
     received_ = true;
     Accept(*polled->record);
   }
+  if ((!polled->record && !polled->end_of) || IsFull()) refilling_ = false;
   return OkStatus();
 }
 
@@ -407,6 +420,7 @@ void LogLoop::Settle() {
 bool LogLoop::CommitDue() const {
   if (finished_objects_ == 0) return false;
   if (survivor_) return true;
+  if (refilling_) return false;  // so that there is work while the next transaction is under way
   if (finished_objects_ >= static_cast<size_t>(options_.settings.commit_results)) return true;
   // Nothing left to wait for.
   if (finished_objects_ == in_flight_objects_ && !received_) return true;
@@ -424,12 +438,14 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
   }
   const Usage usage{pipeline_.meter().Read(), TrafficOf(options_.objects)};
   const MeterScope publishing(pipeline_.meter(), StageMeter::kPublishing);
+  const TimePoint began = clock_.Now();
   const Usage spent{usage.times - told_.times, usage.downloads - told_.downloads};
   const auto report = publisher_->Commit(ready, *consumer_, spent, patience);
   if (!report) {
     if (!IsPassing(report.error().code())) return report.error();
     ++stats_.aborted_transactions;
     ++aborts_in_a_row_;
+    transaction_results_ = static_cast<size_t>(options_.settings.commit_results);
     Log(LogLevel::kWarn, "transaction aborted", {{"reason", report.error().message()}});
     return Status(Code::kAborted, report.error().message());
   }
@@ -438,6 +454,7 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
     attempts_.Survived(survivor_->at, survivor_->offset);
     survivor_.reset();
   }
+  AdaptTransactions(clock_.Now() - began);
   aborts_in_a_row_ = 0;
   told_ = usage;
   ++stats_.transactions;
@@ -445,6 +462,16 @@ Status LogLoop::CommitReady(size_t limit, std::span<const storage::TopicPartitio
   stats_.succeeded += report->succeeded;
   stats_.failed += report->failed;
   return OkStatus();
+}
+
+void LogLoop::AdaptTransactions(std::chrono::steady_clock::duration took) {
+  const auto least = static_cast<size_t>(options_.settings.commit_results);
+  transaction_results_ = took > kQuickTransaction
+                             ? std::min(2 * transaction_results_, limits_.in_flight_objects)
+                             : transaction_results_ / 2;
+  transaction_results_ = std::max(transaction_results_, least);
+  refilling_ = true;
+  full_since_.reset();  // nobody could have polled meanwhile
 }
 
 Status LogLoop::Rewind() {

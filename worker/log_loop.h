@@ -51,7 +51,7 @@ class LogLoop final : public storage::RebalanceListener {
 
   Status Loop();
   bool Drained();
-  /// What waits for the pipeline is left to whoever works next.
+  /// What has not begun is left to whoever works next.
   void GiveBackBacklog();
   Status PollOnce();
   void Accept(const storage::LogRecord& record);
@@ -89,6 +89,8 @@ class LogLoop final : public storage::RebalanceListener {
   /// committed.
   Status CommitReady(size_t limit, std::span<const storage::TopicPartition> within,
                      Patience patience = {});
+  /// After a transaction that took so long.
+  void AdaptTransactions(std::chrono::steady_clock::duration took);
   /// Forgets everything under way and asks to be delivered it again.
   Status Rewind();
   /// Pauses or resumes intake.
@@ -108,7 +110,7 @@ class LogLoop final : public storage::RebalanceListener {
 
   BatchTracker tracker_;
   std::set<storage::TopicPartition> assigned_;
-  std::deque<Batch> backlog_;               // tracked, not yet taken by the pipeline
+  std::deque<Batch> backlog_;               // tracked, not yet submitted to the pipeline
   std::set<const BatchInFlight*> running_;  // what the pipeline has
 
   /// A message that runs alone; `next`: its first object that has not been started, when split.
@@ -131,6 +133,8 @@ class LogLoop final : public storage::RebalanceListener {
   size_t in_flight_objects_ = 0;
   size_t finished_objects_ = 0;  // of these: in finished batches that are still wanted
   TimePoint finished_since_{};   // when the first of these came, or the last transaction after it
+  size_t transaction_results_;   // at most: see AdaptTransactions
+  bool refilling_ = false;       // since the last transaction no poll has come back empty
 
   Usage told_;  // up to here, results have told where the time went and what was downloaded
 

@@ -4,6 +4,7 @@
 //   log thread -> [accepted] -> dispatcher -> store's threads -> scheduler <-> the CPU's threads
 //              -> finished batches -> log thread
 
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -48,8 +49,10 @@ class Pipeline {
   /// nothing but budgets, hence never when they hold all that is in flight.
   bool Step();
 
-  /// False when the dispatcher has enough to do: offer it again later.
+  /// False when more is waiting than may be in flight: offer it again later.
   bool TrySubmit(DispatchOrder order) { return accepted_.TryPush(order); }
+  /// What was submitted and has not begun, in order. It is not the pipeline's any more.
+  std::deque<DispatchOrder> TakeBack() { return accepted_.TakeAll(); }
   FinishedBatches& finished() { return finished_; }
   StageMeter& meter() { return meter_; }
 

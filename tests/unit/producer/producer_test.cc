@@ -20,6 +20,7 @@
 #include "storage/message_log/embedded_log.h"
 #include "storage/topics.h"
 #include "tests/support/faulty_log.h"
+#include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"
 
 namespace trawl::producer {
@@ -54,7 +55,8 @@ class ProducerTest : public ::testing::Test {
             .prefix = "",
             .manifest_path = manifest_,
             .filter = filter_,
-            .on_progress = {}};
+            .on_progress = {},
+            .clock = clock_};
   }
 
   Result<JobRecord> Produce(MessageLog& log) {
@@ -93,6 +95,7 @@ class ProducerTest : public ::testing::Test {
   trawl::testing::TempDir dir_;
   const std::filesystem::path folder_ = dir_.path() / "pictures";
   std::string manifest_;
+  trawl::testing::ManualClock clock_;
   KeyFilter filter_;
   Settings settings_;
   JobSpec spec_;
@@ -131,6 +134,23 @@ TEST_F(ProducerTest, AnyCommitMayFailBeforeOrAfterItTookEffect) {
       ExpectEachFileOnce(*job);
     }
   }
+}
+
+TEST_F(ProducerTest, ATransactionTakesMorePagesTheLongerTheOneBeforeTook) {
+  manifest_ = (dir_.path() / "keys.txt").string();
+  std::ofstream file(manifest_);
+  for (int i = 0; i < 110; ++i) file << "picture " << i << ".jpg\n";
+  file.close();
+  std::vector<uint64_t> enqueued;
+  trawl::testing::FaultyLog log(*log_, [&](const storage::Transaction&) {
+    clock_.Advance(std::chrono::milliseconds(enqueued.size() < 3 ? 700 : 100));
+    return trawl::testing::CommitFate();
+  });
+  ProducerOptions options = Options(log);
+  options.on_progress = [&](const JobRecord& job) { enqueued.push_back(job.objects); };
+  ASSERT_TRUE(RunProducer(options, {}));
+  // Pages of 7: one, two, four, and no more; then the way is short: two, one, one, and the rest.
+  EXPECT_EQ(enqueued, (std::vector<uint64_t>{7, 21, 49, 77, 91, 98, 105, 110}));
 }
 
 TEST_F(ProducerTest, AnInterruptedProducerGoesOnBehindTheLastPage) {

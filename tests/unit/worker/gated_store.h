@@ -51,6 +51,11 @@ class GatedStore final : public storage::ObjectStore {
     const std::lock_guard lock(mutex_);
     return most_waiting_;
   }
+  /// Returns when `count` downloads have ended behind the open gate.
+  void WaitForEnds(size_t count) {
+    std::unique_lock lock(ends_->mutex);
+    ends_->changed.wait(lock, [&] { return ends_->count >= count; });
+  }
   /// From now on nothing waits.
   void Open() {
     std::list<std::shared_ptr<Held>> released;
@@ -76,8 +81,21 @@ class GatedStore final : public storage::ObjectStore {
     std::optional<std::stop_callback<Cancel>> cancelled;
   };
 
+  /// Outlives the store, which whoever asked may let go when it has its answer.
+  struct Ends {
+    std::mutex mutex;
+    std::condition_variable changed;
+    size_t count = 0;
+  };
+
   void PassOn(Held& held) {
-    inner_.Get(std::move(held.request), std::move(held.stop), std::move(held.done));
+    inner_.Get(std::move(held.request), std::move(held.stop),
+               [ends = ends_, done = std::move(held.done)](auto download) {
+                 done(std::move(download));
+                 const std::lock_guard lock(ends->mutex);
+                 ++ends->count;
+                 ends->changed.notify_all();
+               });
   }
 
   /// Whoever takes it off the list ends it.
@@ -96,6 +114,7 @@ class GatedStore final : public storage::ObjectStore {
   }
 
   storage::ObjectStore& inner_;
+  const std::shared_ptr<Ends> ends_ = std::make_shared<Ends>();
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable arrived_;
   std::list<std::shared_ptr<Held>> waiting_, ended_;

@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "config/check.h"
-#include "tests/unit/worker/manual_clock.h"
+#include "tests/support/manual_clock.h"
 
 namespace trawl::worker {
 namespace {
@@ -76,7 +76,7 @@ class SchedulerTest : public ::testing::Test {
   char places_[2] = {};
   const std::shared_ptr<const engine::Model> cats_ = FakeModel(places_[0]);
   const std::shared_ptr<const engine::Model> dogs_ = FakeModel(places_[1]);
-  ManualClock clock_;
+  trawl::testing::ManualClock clock_;
   StageMeter meter_{1, clock_};
   Scheduler scheduler_{Limits(1), kDelay, meter_, clock_};
 };

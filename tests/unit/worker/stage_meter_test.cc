@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/unit/worker/manual_clock.h"
+#include "tests/support/manual_clock.h"
 
 namespace trawl::worker {
 namespace {
@@ -13,7 +13,7 @@ namespace {
 using std::chrono::seconds;
 
 TEST(StageMeter, ChargesEachThreadsTimeToWhatItDoes) {
-  ManualClock clock;
+  trawl::testing::ManualClock clock;
   StageMeter meter(2, clock);
   meter.Change(StageMeter::kDecoding, 1);
   clock.Advance(seconds(3));
@@ -32,7 +32,7 @@ TEST(StageMeter, ChargesEachThreadsTimeToWhatItDoes) {
 }
 
 TEST(StageMeter, AnIdleThreadWaitsForDownloadsWhileThereAreAny) {
-  ManualClock clock;
+  trawl::testing::ManualClock clock;
   StageMeter meter(1, clock);
   clock.Advance(seconds(1));
   meter.Change(StageMeter::kDownloading, 2);
@@ -47,7 +47,7 @@ TEST(StageMeter, AnIdleThreadWaitsForDownloadsWhileThereAreAny) {
 }
 
 TEST(StageMeter, TransactionsAreTimedBesideEverythingElse) {
-  ManualClock clock;
+  trawl::testing::ManualClock clock;
   StageMeter meter(1, clock);
   {
     const MeterScope publishing(meter, StageMeter::kPublishing);

@@ -161,14 +161,15 @@ void WorkerWorld::ExpectEachOnce(const std::vector<std::string>& keys) {
 }
 
 RunningWorker::RunningWorker(WorkerWorld& world, const std::string& name, storage::MessageLog& log,
-                             storage::ObjectStore& objects)
-    : thread_([this, &world, name, &log, &objects] {
+                             storage::ObjectStore& objects, Clock& clock)
+    : thread_([this, &world, name, &log, &objects, &clock] {
         ended_ = RunWorker({.settings = world.settings,
                             .log = log,
                             .objects = objects,
                             .name = name,
                             .transactional_id = "worker-" + name,
-                            .on_progress = {}},
+                            .on_progress = {},
+                            .clock = clock},
                            {drain_.get_token(), abort_.get_token()});
       }) {}
 

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "config/clock.h"
 #include "config/records.h"
 #include "config/settings.h"
 #include "storage/message_log/message_log.h"
@@ -65,9 +66,9 @@ class RunningWorker {
  public:
   RunningWorker(WorkerWorld& world, const std::string& name)
       : RunningWorker(world, name, *world.log, *world.objects) {}
-  /// On another log or store than the world's.
+  /// On another log, store or clock than the world's.
   RunningWorker(WorkerWorld& world, const std::string& name, storage::MessageLog& log,
-                storage::ObjectStore& objects);
+                storage::ObjectStore& objects, Clock& clock = SystemClock());
   ~RunningWorker();
 
   void RequestDrain() { drain_.request_stop(); }
