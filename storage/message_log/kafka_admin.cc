@@ -190,13 +190,17 @@ Status KafkaAdmin::WaitUntilReady(const std::string& topic, Deadline deadline) {
 
 Status KafkaAdmin::EnsureTopics(std::span<const TopicSpec> topics) {
   const Deadline deadline = steady_clock::now() + kPatience;
+  // Each question costs the way to the brokers and back, so none is asked twice.
   std::vector<TopicSpec> missing;
+  std::vector<std::string> not_ready;
   for (const TopicSpec& spec : topics) {
+    if (IsNew(spec.name, steady_clock::now())) continue;
     TRAWL_ASSIGN(const TopicState state, Describe(spec.name, deadline));
     if (state.partitions == 0) missing.push_back(spec);
+    if (!state.ready) not_ready.push_back(spec.name);
   }
   if (!missing.empty()) TRAWL_TRY(Create(missing, deadline));
-  for (const TopicSpec& spec : topics) TRAWL_TRY(WaitUntilReady(spec.name, deadline));
+  for (const std::string& topic : not_ready) TRAWL_TRY(WaitUntilReady(topic, deadline));
   const std::lock_guard lock(mutex_);
   for (const TopicSpec& spec : topics) ensured_at_.insert_or_assign(spec.name, steady_clock::now());
   return OkStatus();
