@@ -20,6 +20,8 @@
 #     hang        a node that hangs while the others go on without it
 #     clocks      wall clocks an hour apart, that jump
 #     resets      connections of which each breaks once in 100 s
+#     far         brokers at 200 ms +- 100 ms: at least half of the rate
+#     hole        one of three nodes answers nobody for ten minutes: at least a quarter of the rate
 #     late        ends of transactions that arrive in the midst of the next one
 #     unrotated   the same without new producers, in which the oracle has to see the damage
 #     straggler   a worker whose store is 20 times as far away
@@ -36,7 +38,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 PIECES=(simulation failpoints kills brokers sigterms producer listing stops rebalance ends poison
-  down silent hang clocks resets late unrotated straggler failures names rest oracle throughput)
+  down silent hang clocks resets far hole late unrotated straggler failures names rest oracle
+  throughput)
 report=bench/results/soak.md
 said=build/soak
 
@@ -127,6 +130,16 @@ command_of() {
       what="connections that break all the time"
       command=(env $nodes python3 "$soak" NetworkTest.test_connections_that_break_all_the_time)
       ;;
+    far)
+      what="brokers at 200 ms ± 100 ms"
+      command=(env $nodes TRAWL_CHAOS_KEYS=50000 python3 "$soak"
+        NetworkTest.test_brokers_that_are_far_away)
+      ;;
+    hole)
+      what="a node that answers nobody for ten minutes"
+      command=(env $nodes TRAWL_CHAOS_KEYS=100000 TRAWL_CHAOS_OUTAGE_S=600 python3 "$soak"
+        NetworkTest.test_a_node_that_answers_nobody_for_minutes)
+      ;;
     late)
       what="ends of transactions that meet the next one"
       command=(env $nodes python3 "$soak" LateEndTest.test_it_ends_nothing_but_its_own)
@@ -199,7 +212,7 @@ write_report() {
 }
 
 case "${1-}" in
-  -h | --help) sed -n "2,34s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
+  -h | --help) sed -n "2,36s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
 esac
 wanted=("$@")
 [[ ${#wanted[@]} -gt 0 ]] || wanted=("${PIECES[@]}")

@@ -1,5 +1,6 @@
 """What takes too long for every commit, or measures: fleets on a network that breaks all the time,
-commits that arrive twice, a worker that is far from its store, and a job that fails as a whole.
+far from its brokers, or without one of them, commits that arrive twice, a worker that is far from
+its store, and a job that fails as a whole.
 
 Rates are compared within one run, with those of the same fleet while nothing is wrong. The oracle
 is chaos.check_exactly_once. ops/soak.sh runs it.
@@ -18,7 +19,7 @@ import urllib.parse
 
 import chaos
 import trawl_e2e as e2e
-from chaos_case import ChaosCase, faults_of, keys_of
+from chaos_case import OUTAGE_S, ChaosCase, faults_of, keys_of
 
 
 class FarNetwork(chaos.Network):
@@ -109,6 +110,7 @@ class NetworkTest(SoakCase):
         share = min(before, self.makespan("after")) / troubled
         print(f"{len(self.keys)} keys each once, {share:.0%} of the rate", end=" ")
         print(f"without trouble ({len(self.keys) / troubled:.0f} keys/s)", flush=True)
+        return share
 
     def test_connections_that_break_all_the_time(self):
         over = threading.Event()
@@ -128,6 +130,47 @@ class NetworkTest(SoakCase):
         self.compare(thread.start, end)
         print(f"{sum(resets)} resets", flush=True)
         self.assertGreater(sum(resets), 0)
+
+    def test_brokers_that_are_far_away(self):
+        def put(latency):
+            self.network.latency = latency
+
+        share = self.compare(
+            lambda: put(lambda: self.random.uniform(0.1, 0.3)), lambda: put(lambda: 0.0)
+        )
+        self.assertGreaterEqual(share, 0.5)
+
+    def test_a_node_that_answers_nobody_for_minutes(self):
+        clean = self.rate("clean")
+        hangs = self.broker.nodes[0].process
+        self.addCleanup(hangs.send_signal, signal.SIGCONT)
+        over = []
+
+        def hang():
+            hangs.send_signal(signal.SIGSTOP)
+            over.append(time.monotonic() + OUTAGE_S)
+
+        shares = [self.rate("first", hang) / clean]
+        # What its clients have learned of the cluster may grow old in ten minutes.
+        time.sleep(max(0.0, over[0] - len(self.keys) / clean - time.monotonic()))
+        shares.append(self.rate("last") / clean)
+        hangs.send_signal(signal.SIGCONT)
+        for job in ("clean", "first", "last"):
+            chaos.check_exactly_once(self.fleet, self.keys, job=job)
+        print(f"{len(self.keys)} keys each once, {shares[0]:.0%} of the rate without", end=" ")
+        print(f"trouble ({clean:.0f} keys/s), {shares[1]:.0%} at the end", flush=True)
+        self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
+        self.assertGreaterEqual(min(shares), 0.25)
+
+    def rate(self, job, trouble=lambda: None):
+        """Keys a second from when all are enqueued, and `trouble` begins, to the last row."""
+        self.fleet.job = job
+        done = self.fleet.produce(self.bucket)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        trouble()
+        left, began = len(self.keys) - self.fleet.rows(), time.monotonic()
+        self.wait_for_rows(len(self.keys))
+        return left / (time.monotonic() - began)
 
 
 class LateEndTest(SoakCase):
