@@ -45,13 +45,15 @@ class JobLedger {
   /// the change's own; kCancelled; the log's when they last.
   Status Update(const Change& change, std::stop_token stop);
 
-  /// Reads the record again, and fences whoever wrote it.
+  /// Reads the record again, and fences whoever wrote it. Part of the log that is out of reach is
+  /// waited for, a minute at most.
   Status Reopen(std::stop_token stop);
 
  private:
   JobLedger(storage::MessageLog& log, std::string job_id, Clock& clock)
       : log_(log), job_id_(std::move(job_id)), clock_(clock) {}
 
+  Status TryReopen(std::stop_token stop);
   Status Read(std::stop_token stop);
 
   storage::MessageLog& log_;

@@ -2,6 +2,7 @@
 // A log whose commits fail when told to, and that tells when a consumer has paused. Everything else
 // is the log below it.
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -39,6 +40,10 @@ class FaultyLog final : public storage::MessageLog {
   Result<std::string> Identity() override { return inner_.Identity(); }
   Result<std::unique_ptr<storage::TransactionalProducer>> OpenProducer(
       const std::string& transactional_id) override {
+    if (refusals_ > 0) {
+      --refusals_;
+      return Error(Code::kUnavailable, "fault: no producer yet");
+    }
     TRAWL_ASSIGN(auto producer, inner_.OpenProducer(transactional_id));
     return std::make_unique<Producer>(std::move(producer), judge_);
   }
@@ -52,6 +57,10 @@ class FaultyLog final : public storage::MessageLog {
       const std::vector<storage::TopicOffset>& offsets) override {
     return inner_.Assign(offsets);
   }
+
+  /// The next `count` producers cannot be opened.
+  void RefuseProducers(int count) { refusals_ = count; }
+  int refusals() const { return refusals_; }
 
   /// Returns when a consumer has paused; says how many records consumers had got by then.
   size_t WaitForPause() {
@@ -117,6 +126,7 @@ class FaultyLog final : public storage::MessageLog {
 
   storage::MessageLog& inner_;
   const Judge judge_;
+  std::atomic<int> refusals_ = 0;
   std::mutex mutex_;  // guards all below
   std::condition_variable paused_;
   size_t delivered_ = 0, delivered_at_pause_ = 0;  // records

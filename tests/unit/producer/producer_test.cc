@@ -153,6 +153,25 @@ TEST_F(ProducerTest, ATransactionTakesMorePagesTheLongerTheOneBeforeTook) {
   EXPECT_EQ(enqueued, (std::vector<uint64_t>{7, 21, 49, 77, 91, 98, 105, 110}));
 }
 
+TEST_F(ProducerTest, APartOfTheLogThatIsOutOfReachIsWaitedForAMinute) {
+  trawl::testing::FaultyLog log(
+      *log_, [](const storage::Transaction&) { return trawl::testing::CommitFate(); });
+  log.RefuseProducers(59);
+  const auto job = Produce(log);
+  ASSERT_TRUE(job) << job.error().message();
+  ExpectEachFileOnce(*job);
+  EXPECT_EQ(log.refusals(), 0);
+  log.RefuseProducers(100);
+  const auto before = clock_.Now();
+  EXPECT_EQ(Produce(log).error().code(), Code::kUnavailable);
+  EXPECT_EQ(clock_.Now() - before, std::chrono::minutes(1));
+  log.RefuseProducers(100);
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_EQ(RunProducer(Options(log), {stop.get_token(), {}}).error().code(), Code::kCancelled);
+  EXPECT_EQ(log.refusals(), 99);
+}
+
 TEST_F(ProducerTest, AnInterruptedProducerGoesOnBehindTheLastPage) {
   for (int round = 0; round < 3; ++round) {
     std::stop_source stop;
