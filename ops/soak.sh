@@ -195,6 +195,15 @@ measure() {
   echo "$line | \`${command[*]}\` |" | tee "$said/$1.line"
 }
 
+# The report has the lines of earlier runs, wherever those were.
+recall_lines() {
+  local piece
+  for piece in "${PIECES[@]}"; do
+    command_of "$piece"
+    grep -F "| \`${command[*]}\` |" "$report" >"$said/$piece.line" || rm "$said/$piece.line"
+  done
+}
+
 write_report() {
   local piece
   {
@@ -219,6 +228,7 @@ wanted=("$@")
 for piece in "${wanted[@]}"; do command_of "$piece"; done
 [[ -x build/trawl ]] || die "there is no build/trawl: run ops/test.sh"
 mkdir -p "$said" bench/results
+recall_lines
 failed=0
 for piece in "${wanted[@]}"; do
   command_of "$piece"
