@@ -157,14 +157,20 @@ class RebalanceTest(ChaosCase):
     def test_a_fleet_that_grows_and_shrinks(self):
         keys = self.begin(keys_of(5000), workers=1)
         roots = [f"--allow-root={root}" for root in (e2e.SAMPLE, self.bucket)]
+        started = 1
         for count in (4, 1, 3):
             self.wait_for_rows(min(self.fleet.rows() + 1, len(keys)))
             for i in range(4):
                 name = f"worker-{i}"
                 if i < count and name not in self.fleet.roles:
                     self.fleet.run(name, "worker", *roots)
+                    started += 1
                 elif i >= count and name in self.fleet.roles:
                     self.assertEqual(self.fleet.retire(name), 0, self.fleet.tail())
+            # Before, a signal ends them as it does any process.
+            e2e.wait_until(
+                lambda: self.fleet.tail(1 << 24).count("worker ready") >= started, "workers"
+            )
         self.finish(keys)
         self.assertEqual(self.fleet.exits, {})
 
