@@ -40,11 +40,20 @@ Result<InputMeans> MeasureMeans(const Graph& graph, const std::vector<size_t>& p
                                 const Mappings& mappings, const Pictures& pictures,
                                 const RunOptions& options);
 
+/// Weights as s8, by output of their product.
+using RoundedWeights = std::map<ValueId, Tensor>;
+/// Of convolutions, so that what `pictures` give moves least (engine/quantize/rounding.h). Those
+/// that would take too much memory, and other products, are left out.
+Result<RoundedWeights> RoundWeights(const Graph& graph, const std::vector<size_t>& products,
+                                    const Mappings& mappings, const Pictures& pictures,
+                                    const RunOptions& options);
+
 /// The QDQ form. `mappings`: of every value of the plan, and perhaps of others. `means`: of what
 /// products read; their biases take back by how much rounding moves their results on average. Those
-/// of whose input there are none keep their biases.
+/// of whose input there are none keep their biases. `rounded`: of some products, in place of each
+/// weight's nearest.
 Graph QuantizeGraph(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings,
-                    const InputMeans& means = {});
+                    const InputMeans& means = {}, const RoundedWeights& rounded = {});
 
 /// Scores of all pictures, one after the other.
 struct Scores {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/quantize/means.h"
+#include "engine/quantize/weights.h"
 
 namespace trawl::engine {
 namespace {
@@ -11,41 +12,6 @@ namespace {
 template <class T>
 ValueId AddScalar(Graph& graph, const std::string& name, T value) {
   return graph.AddConstant(name, Tensor::Of<T>({}, std::span<const T>(&value, 1)));
-}
-
-/// Scales of a product's s8 weights, one per output channel, and how the weights lie.
-struct WeightScales {
-  int64_t axis = 0;
-  size_t inner = 1;  // elements from one channel to the next
-  std::vector<float> scales;
-
-  size_t ChannelOf(size_t element) const { return element / inner % scales.size(); }
-};
-
-/// The greatest weight of a channel becomes 127, unless the bias would then leave what s32 holds.
-WeightScales ScalesOf(const Node& node, const Tensor& weights, const Tensor* bias,
-                      const Quantization& input) {
-  WeightScales result;
-  const bool innermost = node.op == "Gemm" && node.attributes.Int("transB", 0) == int64_t{0};
-  result.axis = innermost ? 1 : 0;
-  const auto channels = static_cast<size_t>(weights.shape()[innermost ? 1 : 0]);
-  const auto values = weights.data<float>();
-  result.inner = innermost ? 1 : values.size() / channels;
-  std::vector<float> greatest(channels);
-  result.scales = greatest;
-  for (size_t i = 0; i < values.size(); ++i) {
-    float& most = greatest[result.ChannelOf(i)];
-    most = std::max(most, std::fabs(values[i]));
-  }
-  constexpr float kSmallest = 1e-9f;     // of a channel without weights
-  constexpr float kGreatestBias = 1e9f;  // an eighth of what s32 holds is left to the sums
-  for (size_t c = 0; c < channels; ++c) {
-    result.scales[c] = std::max(greatest[c] / 127, kSmallest);
-    if (bias == nullptr) continue;
-    const float least = std::fabs(bias->data<float>()[c]) / (input.scale * kGreatestBias);
-    result.scales[c] = std::max(result.scales[c], least);
-  }
-  return result;
 }
 
 /// The real numbers that rounded weights stand for.
@@ -68,8 +34,13 @@ void TakeBack(const std::vector<double>& errors, Tensor& bias) {
 class Rewriter {
  public:
   Rewriter(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings,
-           const InputMeans& means)
-      : source_(graph), plan_(plan), mappings_(mappings), means_(means), result_(graph) {}
+           const InputMeans& means, const RoundedWeights& rounded)
+      : source_(graph),
+        plan_(plan),
+        mappings_(mappings),
+        means_(means),
+        rounded_(rounded),
+        result_(graph) {}
 
   Graph Rewrite() {
     result_.nodes().clear();
@@ -116,12 +87,9 @@ class Rewriter {
     // The source keeps its own.
     Tensor bias = has_bias ? Tensor(*source_.value(node.inputs[2]).constant).Unshared() : Tensor();
     const Quantization& input = mappings_.at(node.inputs[0]);
-    const WeightScales scales = ScalesOf(node, weights, has_bias ? &bias : nullptr, input);
-    Tensor rounded(DType::kI8, weights.shape());
-    for (size_t i = 0; i < weights.data<float>().size(); ++i) {
-      const float q = std::nearbyint(weights.data<float>()[i] / scales.scales[scales.ChannelOf(i)]);
-      rounded.mutable_data<int8_t>()[i] = static_cast<int8_t>(std::clamp(q, -127.0f, 127.0f));
-    }
+    const auto known = rounded_.find(node.outputs[0]);
+    const WeightScales scales = ScalesOf(source_, node, input);
+    Tensor rounded = known != rounded_.end() ? known->second : RoundToNearest(weights, scales);
     if (has_bias && means != means_.end()) {
       TakeBack(MeanErrors(node, weights, Dequantized(rounded, scales), means->second), bias);
     }
@@ -157,6 +125,7 @@ class Rewriter {
   const QuantizationPlan& plan_;
   const Mappings& mappings_;
   const InputMeans& means_;
+  const RoundedWeights& rounded_;
   Graph result_;
   std::map<ValueId, ValueId> dequantized_;  // by value of the source
 };
@@ -164,8 +133,8 @@ class Rewriter {
 }  // namespace
 
 Graph QuantizeGraph(const Graph& graph, const QuantizationPlan& plan, const Mappings& mappings,
-                    const InputMeans& means) {
-  return Rewriter(graph, plan, mappings, means).Rewrite();
+                    const InputMeans& means, const RoundedWeights& rounded) {
+  return Rewriter(graph, plan, mappings, means, rounded).Rewrite();
 }
 
 }  // namespace trawl::engine

@@ -12,6 +12,7 @@
 #include "engine/loaders/onnx_writer.h"
 #include "engine/loaders/package_writer.h"
 #include "engine/ops.h"
+#include "engine/quantize/rounding.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/engine/graphs.h"
 #include "tests/unit/engine/small_model.h"
@@ -225,6 +226,180 @@ TEST(QuantizeGraph, TakesBackWhatRoundingMovesOnAverage) {
   EXPECT_GT(std::fabs(moved({})), 0.02);
   const Scores still = *ComputeScores(**ScoresRunner(graph, {}), pictures);
   EXPECT_EQ(still.values, expected.values) << "the graph it was made of has changed";
+}
+
+/// e · covariance · eᵀ of one output's errors; the covariance is given below the diagonal.
+double Cost(const std::vector<double>& errors, const std::vector<float>& covariance) {
+  const size_t n = errors.size();
+  double sum = 0;
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j < n; ++j) {
+      sum += errors[i] * errors[j] * double{covariance[std::max(i, j) * n + std::min(i, j)]};
+    }
+  }
+  return sum;
+}
+
+std::vector<double> Differences(std::span<const float> a, std::span<const float> b) {
+  std::vector<double> differences;
+  for (size_t i = 0; i < a.size(); ++i) differences.push_back(double{a[i]} - double{b[i]});
+  return differences;
+}
+
+/// Of `n` inputs that mostly vary together.
+std::vector<float> Covariance(size_t n, uint32_t seed) {
+  const Tensor factors = RandomTensor({static_cast<int64_t>(n)}, seed);
+  std::vector<float> covariance(n * n);
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j <= i; ++j) {
+      const float own = i == j ? 0.02f : 0.0f;
+      covariance[i * n + j] = (2 + factors.data<float>()[i]) * (2 + factors.data<float>()[j]) + own;
+    }
+  }
+  return covariance;
+}
+
+/// l of l · d · lᵀ, by definition, of what RoundTogether takes the covariance for.
+std::vector<double> LowerFactor(const std::vector<float>& covariance, size_t n) {
+  double variances = 0;
+  for (size_t i = 0; i < n; ++i) variances += double{covariance[i * n + i]};
+  std::vector<double> l(n * n), d(n);
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j <= i; ++j) {
+      double rest = double{covariance[i * n + j]};
+      if (i == j) rest += kUnseenVariance * variances / static_cast<double>(n);
+      for (size_t k = 0; k < j; ++k) rest -= l[i * n + k] * d[k] * l[j * n + k];
+      if (i == j) d[i] = rest;
+      l[i * n + j] = i == j ? 1 : rest / d[j];
+    }
+  }
+  return l;
+}
+
+TEST(RoundTogether, LeavesEachColumnHalfAStepAtMostAndAllOfThemLittle) {
+  // More columns than two blocks, the last of them partial, and several threads.
+  constexpr size_t kDepth = 150, kOutputs = 5;
+  const std::vector<float> covariance = Covariance(kDepth, 3);
+  const std::vector<double> l = LowerFactor(covariance, kDepth);
+  const Tensor exact = RandomTensor({kOutputs * kDepth}, 4);
+  std::vector<float> weights(exact.data<float>().begin(), exact.data<float>().end());
+  for (float& weight : weights) weight *= 100;
+  const std::vector<float> before = weights;
+  ThreadTeam one, three(3);
+  std::vector<float> used = covariance, again = weights;
+  RoundTogether(weights, used, three);
+  used = covariance;
+  RoundTogether(again, used, one);
+  EXPECT_EQ(weights, again);
+  for (size_t o = 0; o < kOutputs; ++o) {
+    const auto row = std::span(weights).subspan(o * kDepth, kDepth);
+    const auto own = std::span(before).subspan(o * kDepth, kDepth);
+    const std::vector<double> errors = Differences(own, row);
+    for (size_t k = 0; k < kDepth; ++k) {
+      EXPECT_EQ(row[k], std::nearbyint(row[k]));
+      double left = 0;
+      for (size_t j = k; j < kDepth; ++j) left += errors[j] * l[j * kDepth + k];
+      EXPECT_LE(std::fabs(left), 0.51) << o << ", " << k;
+    }
+    std::vector<float> nearest(own.begin(), own.end());
+    for (float& weight : nearest) weight = std::nearbyint(weight);
+    EXPECT_LT(Cost(errors, covariance), Cost(Differences(own, nearest), covariance) / 5);
+  }
+}
+
+TEST(RoundTogether, RoundsToTheNearestWhatVariesAlone) {
+  constexpr size_t kDepth = 70;
+  ThreadTeam team;
+  for (const float variance : {0.0f, 1.0f}) {
+    std::vector<float> covariance(kDepth * kDepth);
+    for (size_t i = 0; i < kDepth; ++i) covariance[i * kDepth + i] = variance;
+    const Tensor exact = RandomTensor({kDepth}, 5);
+    std::vector<float> weights(exact.data<float>().begin(), exact.data<float>().end()), expected;
+    for (float& weight : weights) expected.push_back(std::nearbyint(weight *= 100));
+    RoundTogether(weights, covariance, team);
+    EXPECT_EQ(weights, expected);
+  }
+}
+
+TEST(WindowStatistics, GiveTheVarianceOfWhatErrorsOfWeightsChange) {
+  // Strides, dilations, unequal padding and groups; few enough windows that none is left out.
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 4, 11, 9});
+  const Tensor errors = RandomTensor({6, 2, 3, 2}, 8);
+  const ValueId y = b.Node("Conv", {x, b.Constant(errors)},
+                           Attrs({{"group", int64_t{2}},
+                                  {"strides", testing::IntsAttribute{2, 1}},
+                                  {"dilations", testing::IntsAttribute{1, 2}},
+                                  {"pads", testing::IntsAttribute{1, 0, 2, 1}}}));
+  Graph graph = b.Build(y);
+  ASSERT_TRUE(InferShapes(graph, true).has_value());
+  const Node& conv = graph.nodes()[0];
+  WindowStatistics statistics(*ConvWindow(graph, conv), errors.shape(), 2);
+  ThreadTeam team(2);
+  const Tensor pictures = RandomTensor({5, 4, 11, 9}, 9);
+  for (const int64_t first : {0, 3}) {
+    const Shape shape = {first == 0 ? 3 : 2, 4, 11, 9};
+    const auto bytes = static_cast<size_t>(first * 4 * 11 * 9) * sizeof(float);
+    statistics.Add({DType::kF32, shape, pictures.bytes() + bytes}, team);
+  }
+  const Tensor results = testing::RunGraph(graph, {{"x", pictures}});
+  const auto plane = static_cast<size_t>(results.shape()[2] * results.shape()[3]);
+  for (size_t o = 0; o < 6; ++o) {
+    double sum = 0, squares = 0;
+    for (size_t n = 0; n < 5; ++n) {
+      for (const float v : results.data<float>().subspan((n * 6 + o) * plane, plane)) {
+        sum += double{v};
+        squares += double{v} * double{v};
+      }
+    }
+    const auto count = static_cast<double>(5 * plane);
+    const double variance = squares / count - sum / count * (sum / count);
+    const auto own = errors.data<float>().subspan(o * 12, 12);
+    EXPECT_NEAR(Cost({own.begin(), own.end()}, statistics.Products(o < 3 ? 0 : 1, true)), variance,
+                1e-4 * variance);
+    const double square = squares / count;
+    EXPECT_NEAR(Cost({own.begin(), own.end()}, statistics.Products(o < 3 ? 0 : 1, false)), square,
+                1e-4 * square);
+  }
+}
+
+/// How far weights rounded together move results on pictures not seen before, relative to each
+/// weight's nearest.
+double MovedByRounding(bool has_bias) {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 12, 6, 6});
+  const Attributes same = Attrs({{"pads", testing::IntsAttribute{1, 1, 1, 1}}});
+  std::vector<ValueId> inputs = {x, b.Weight({16, 12, 3, 3})};
+  if (has_bias) inputs.push_back(b.Weight({16}));
+  const ValueId conv = b.Node("Conv", inputs, same);
+  Graph graph = b.Build(b.Node("Relu", {conv}));
+  EXPECT_TRUE(InferShapes(graph, true).has_value());
+  Pictures pictures = RandomPictures(24, 12 * 36);
+  // Channels that are much alike, as a network's are; a mean, where no bias takes its errors back.
+  for (auto& picture : pictures) {
+    for (size_t i = 0; i < 36 && !has_bias; ++i) picture[i] += 1;
+    for (size_t i = 36; i < picture.size(); ++i) picture[i] = picture[i % 36] + picture[i] / 8;
+  }
+  const Pictures unseen(pictures.begin() + 16, pictures.end());
+  pictures.resize(16);
+  const QuantizationPlan plan = PlanQuantization(graph, {0});
+  const Mappings mappings = {{x, QuantizationOf(-1.5, 1.5)}, {conv, QuantizationOf(-9, 9)}};
+  const auto rounded = RoundWeights(graph, {0}, mappings, pictures, {});
+  EXPECT_TRUE(rounded.has_value() && rounded->contains(conv));
+  const Scores expected = *ComputeScores(**ScoresRunner(graph, {}), unseen);
+  // Of the weights alone: inputs stay as they are.
+  const auto error = [&](const RoundedWeights& known) {
+    Graph quantized = QuantizeGraph(graph, plan, mappings, {}, known);
+    const auto node = std::ranges::find(quantized.nodes(), "Conv", &Node::op);
+    node->inputs[0] = x;
+    return RelativeError(*ComputeScores(**ScoresRunner(quantized, {}), unseen), expected);
+  };
+  return error(*rounded) / error({});
+}
+
+TEST(RoundWeights, MovesResultsLessThanNearestWeightsDo) {
+  EXPECT_LT(MovedByRounding(/*has_bias=*/true), 0.5);
+  EXPECT_LT(MovedByRounding(/*has_bias=*/false), 0.5);
 }
 
 TEST(QuantizeGraph, KeepsABiasThatIsLargeForItsWeightsWithinS32) {
