@@ -45,7 +45,7 @@ std::vector<size_t> ByWeight(const Graph& graph) {
 /// A kernel for each node. Most of the time goes into packing weights, which a few threads share.
 /// Errors: the first node's.
 Result<std::vector<BoundKernel>> BindKernels(const Graph& graph, const ContentsTable& contents,
-                                             const simd::Microkernels* microkernels) {
+                                             const simd::Microkernels* microkernels, bool bf16) {
   constexpr unsigned kMostThreads = 2;
   const size_t count = graph.nodes().size();
   const std::vector<size_t> order = ByWeight(graph);
@@ -54,7 +54,7 @@ Result<std::vector<BoundKernel>> BindKernels(const Graph& graph, const ContentsT
       static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1U, kMostThreads)));
   team.ForEach(static_cast<int64_t>(count), [&](int64_t task, int) {
     const size_t i = order[static_cast<size_t>(task)];
-    results[i] = BindKernel(NodeView(graph, graph.nodes()[i], contents), microkernels);
+    results[i] = BindKernel(NodeView(graph, graph.nodes()[i], contents), microkernels, bf16);
   });
   std::vector<BoundKernel> bound;
   for (size_t i = 0; i < count; ++i) {
@@ -117,9 +117,12 @@ Result<std::unique_ptr<const CompiledGraph>> CompiledGraph::Compile(Graph graph,
   chosen.integers = options.integers.value_or(has_int8);
   compiled->lacks_integers_ = !has_int8 && std::ranges::find(graph.nodes(), "QuantizeLinear",
                                                              &Node::op) != graph.nodes().end();
+  compiled->lacks_bf16_ =
+      options.bf16 && (microkernels == nullptr || microkernels->bf16 == nullptr);
   if (!has_int8) chosen.disabled_passes.emplace_back("interleave_pixels");
   TRAWL_ASSIGN(const ContentsTable contents, RunPasses(graph, chosen, compiled->passes_));
-  TRAWL_ASSIGN(std::vector<BoundKernel> bound, BindKernels(graph, contents, microkernels));
+  TRAWL_ASSIGN(std::vector<BoundKernel> bound,
+               BindKernels(graph, contents, microkernels, options.bf16));
   for (size_t i = 0; i < bound.size(); ++i) {
     const Node& node = graph.nodes()[i];
     compiled->kernels_.push_back({node.name, node.op, std::move(bound[i].name),

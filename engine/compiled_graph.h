@@ -34,6 +34,9 @@ struct CompileOptions {
   /// instruction set has products of bytes (simd::Microkernels::int8), but not with the reference
   /// kernels. Integers without such products run on the reference kernels.
   std::optional<bool> integers;
+  /// Products may be of numbers rounded to bf16 where the instruction set has such
+  /// (simd::Microkernels::bf16).
+  bool bf16 = false;
   /// Names of passes to leave out (those of PassNames()). Passes that a graph needs to run at all
   /// ignore this.
   std::vector<std::string> disabled_passes;
@@ -83,6 +86,8 @@ class CompiledGraph {
   simd::Isa isa() const { return isa_; }
   /// A quantised model that computes in f32, because the instruction set has no products of bytes.
   bool LacksIntegers() const { return lacks_integers_; }
+  /// A model for bf16 that computes in f32, because the instruction set has no such products.
+  bool LacksBf16() const { return lacks_bf16_; }
 
   /// Inputs that no output needs are gone.
   size_t input_count() const { return graph_.inputs().size(); }
@@ -100,7 +105,7 @@ class CompiledGraph {
   std::vector<PassReport> passes_;
   std::vector<KernelChoice> kernels_;
   simd::Isa isa_ = simd::Isa::kPortable;
-  bool lacks_integers_ = false;
+  bool lacks_integers_ = false, lacks_bf16_ = false;
 };
 
 /// Not thread-safe: one Execution per thread. Borrows the compiled graph, which must outlive it.

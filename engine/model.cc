@@ -94,7 +94,9 @@ Result<std::shared_ptr<const Model>> Model::Load(const ModelPackage& package) {
   auto model = std::shared_ptr<Model>(new Model);
   auto graph = LoadClassifier(package, model->classes_);
   if (!graph) return Annotate(graph.error(), "loading model {}", package.graph_path);
-  auto compiled = CompiledGraph::Compile(std::move(*graph));
+  CompileOptions options;
+  options.bf16 = package.precision == Precision::kBf16;
+  auto compiled = CompiledGraph::Compile(std::move(*graph), options);
   if (!compiled) return Annotate(compiled.error(), "loading model {}", package.graph_path);
   model->package_ = package;
   model->graph_ = std::move(*compiled);

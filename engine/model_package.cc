@@ -22,6 +22,7 @@ struct FoundFiles {
   ModelFormat format = ModelFormat::kOnnx;
   std::string graph, params, labels;  // absolute; params and labels may be empty
   std::string graph_sha256, params_sha256, labels_sha256;  // expected; may be empty
+  Precision precision = Precision::kF32;
 };
 
 Result<std::vector<std::string>> ReadLabels(const std::string& path) {
@@ -67,6 +68,8 @@ Status ReadContents(const FoundFiles& files, ModelPackage& package) {
     contents += fmt::format("labels {}\n", labels);
     TRAWL_ASSIGN(package.labels, ReadLabels(files.labels));
   }
+  package.precision = files.precision;
+  if (files.precision == Precision::kBf16) contents += "precision bf16\n";
   package.digest = Sha256OfText(contents);
   return OkStatus();
 }
@@ -107,6 +110,7 @@ Result<FoundFiles> Locate(const fs::path& folder, const PackageFiles& named) {
   };
   FoundFiles files;
   files.format = named.format;
+  files.precision = named.precision;
   TRAWL_ASSIGN(files.graph, Resolve(folder, named.graph));
   files.graph_sha256 = expected(named.graph);
   if (!named.params.empty()) {

@@ -18,6 +18,8 @@ enum class TensorLayout { kNchw, kNhwc };
 enum class ResizeMode { kNone, kShorter, kExact };
 enum class ResizeFilter { kNearest, kBilinear, kBicubic, kArea, kLanczos };
 enum class OutputKind { kLogits, kProbabilities };
+/// What products may be computed in: f32, or numbers rounded to bf16 and summed in f32.
+enum class Precision { kF32, kBf16 };
 
 /// How a decoded picture becomes one input of the model.
 struct PreprocessSpec {
@@ -46,9 +48,10 @@ struct ModelPackage {
   std::string input_name;   // empty: the only input
   std::string output_name;  // empty: the only output
   OutputKind output_kind = OutputKind::kLogits;
+  Precision precision = Precision::kF32;
   PreprocessSpec preprocess;
   std::vector<std::string> labels;
-  std::string digest;             // sha-256, hex, over graph, weights and labels
+  std::string digest;             // sha-256, hex, over graph, weights, labels and precision
   std::string preprocess_digest;  // sha-256, hex, over `preprocess` and the output's meaning
 };
 
@@ -56,8 +59,9 @@ struct ModelPackage {
 struct PackageFiles {
   ModelFormat format = ModelFormat::kOnnx;
   std::string graph;
-  std::string params;                         // MXNet only
-  std::string labels;                         // may be empty
+  std::string params;  // MXNet only
+  std::string labels;  // may be empty
+  Precision precision = Precision::kF32;
   std::map<std::string, std::string> sha256;  // name → expected digest, lower-case hex
 };
 

@@ -60,10 +60,13 @@ const Result<std::shared_ptr<const engine::Model>>& ModelCache::Remember(
   if (model) {
     ops::Log(ops::LogLevel::kInfo, "model loaded",
              {{"name", ref.name}, {"digest", ref.digest}, {"bytes", bytes}});
-    if (const engine::CompiledGraph& graph = (*model)->graph(); graph.LacksIntegers()) {
-      ops::Log(ops::LogLevel::kWarn, "a quantised model computes in f32 here: no products of bytes",
+    const engine::CompiledGraph& graph = (*model)->graph();
+    const auto warn = [&](std::string_view message) {
+      ops::Log(ops::LogLevel::kWarn, message,
                {{"name", ref.name}, {"isa", engine::simd::ToString(graph.isa())}});
-    }
+    };
+    if (graph.LacksIntegers()) warn("a quantised model computes in f32 here: no products of bytes");
+    if (graph.LacksBf16()) warn("a model for bf16 computes in f32 here: no AVX-512 BF16");
   } else {
     model = Annotate(model.error(), "loading model {}",
                      ref.name.empty() ? storage::Printable(ref.uri, 200) : ref.name);

@@ -11,7 +11,7 @@
 #include <algorithm>
 
 #include "engine/blocked.h"
-#include "engine/kernels/caches.h"
+#include "engine/kernels/conv_chunks.h"
 #include "engine/kernels/conv_panels.h"
 #include "engine/kernels/conv_strip.h"
 #include "engine/kernels/tables.h"
@@ -23,25 +23,6 @@ using simd::kBlock;
 
 /// A strip of one row may take this much; what needs more has a kernel of thousands of taps.
 constexpr double kMaxRowBytes = 32 << 20;
-/// Chunks per member of a team, so that one that loses its core leaves work to the others.
-constexpr int64_t kChunksPerMember = 4;
-/// Pixels of whole tiles for every microkernel, roughly: chunks of a pointwise convolution.
-constexpr int64_t kTileMultiple = 56;
-
-/// Images [image, last_image), of each the rows [row, last_row); several images only with all rows.
-struct Chunk {
-  int64_t image = 0, last_image = 0, row = 0, last_row = 0;
-};
-
-/// How a run is cut.
-struct Cut {
-  int64_t rows = 1;    // per chunk
-  int64_t images = 1;  // per chunk; more than one only if `rows` is all rows
-  int64_t per_image = 1;
-  int64_t count = 0;  // chunks
-  bool by_panel = false;
-};
-
 class DirectConv final : public Kernel {
  public:
   DirectConv(ConvNode conv, const simd::Microkernels& microkernels)
@@ -52,22 +33,22 @@ class DirectConv final : public Kernel {
         blocks_(BlockCount(conv_.inputs)),
         rows_(pointwise_ ? conv_.window.OutputSize() : conv_.window.output[1]),
         width_(pointwise_ ? 1 : conv_.window.output[2]) {
-    // Half of the cache; weights and results pass through the other half.
-    const int64_t budget = SecondLevelCacheBytes() / 2 / static_cast<int64_t>(sizeof(float));
+    chunks_.image_rows = rows_;
+    if (pointwise_) chunks_.row_multiple = kTileMultiple;
+    const int64_t budget = ConvChunkBytes() / static_cast<int64_t>(sizeof(float));
     const int64_t row_floats =
         pointwise_ ? blocks_ * kBlock : ConvStrip(conv_.window, 1).block_stride() * blocks_;
-    chunk_rows_ = std::clamp<int64_t>(budget / row_floats, 1, rows_);
+    chunks_.rows = std::clamp<int64_t>(budget / row_floats, 1, rows_);
     if (!pointwise_) {
       // The rows that neighbours share make a strip smaller than its rows one by one.
-      while (chunk_rows_ < rows_ && StripFloats(chunk_rows_ + 1) <= budget) ++chunk_rows_;
-      strip_ = ConvStrip(conv_.window, chunk_rows_);
+      while (chunks_.rows < rows_ && StripFloats(chunks_.rows + 1) <= budget) ++chunks_.rows;
+      strip_ = ConvStrip(conv_.window, chunks_.rows);
     }
     const int64_t image_floats = pointwise_ ? rows_ * row_floats : StripFloats(rows_);
-    chunk_images_ = std::max<int64_t>(1, budget / image_floats);
     // Several images only where all rows of one are a chunk.
-    if (chunk_rows_ < rows_) chunk_images_ = 1;
+    chunks_.images = chunks_.rows < rows_ ? 1 : std::max<int64_t>(1, budget / image_floats);
+    chunks_.by_panel_pays = WeightsPass(panels_.bytes());
     conv_.weights = {};
-    by_panel_pays_ = static_cast<int64_t>(panels_.bytes()) > SecondLevelCacheBytes() / 2;
   }
 
   int InPlaceInput() const override { return conv_.has_residual ? 3 : -1; }
@@ -76,18 +57,18 @@ class DirectConv final : public Kernel {
 
   size_t ScratchBytes(int64_t batch, int threads) const override {
     if (pointwise_) return 0;
-    const int64_t strips = std::max<int64_t>(std::min(chunk_images_, batch), threads);
+    const int64_t strips = std::max<int64_t>(std::min(chunks_.images, batch), threads);
     return static_cast<size_t>(strips * blocks_ * strip_.block_stride()) * sizeof(float);
   }
 
   Status Run(const KernelCall& call) const override {
-    const Cut cut = CutFor(call.inputs[0].shape[0], call.team->size());
+    const ConvCut cut = chunks_.For(call.inputs[0].shape[0], call.team->size());
     if (cut.by_panel) {
-      for (int64_t i = 0; i < cut.count; ++i) RunByPanel(call, ChunkAt(call, cut, i));
+      for (int64_t i = 0; i < cut.count; ++i) RunByPanel(call, cut.At(i));
       return OkStatus();
     }
     call.team->ForEach(cut.count, [&](int64_t i, int member) {
-      const Chunk chunk = ChunkAt(call, cut, i);
+      const ConvChunk chunk = cut.At(i);
       float* strips = Scratch(call) + member * blocks_ * strip_.block_stride() * cut.images;
       if (!pointwise_) {
         for (int64_t b = 0; b < blocks_ * (chunk.last_image - chunk.image); ++b) {
@@ -105,33 +86,8 @@ class DirectConv final : public Kernel {
     return ConvStrip(conv_.window, rows).block_stride() * blocks_;
   }
 
-  Cut CutFor(int64_t batch, int threads) const {
-    Cut cut{.rows = chunk_rows_, .images = chunk_images_};
-    const int64_t wanted = threads == 1 ? 1 : threads * kChunksPerMember;
-    const int64_t most = (batch * rows_ + wanted - 1) / wanted;
-    cut.by_panel = threads > 1 && by_panel_pays_;
-    if (threads > 1 && !cut.by_panel) {
-      cut.images = 1;
-      cut.rows = std::min(cut.rows, std::max<int64_t>(most, 1));
-    }
-    cut.per_image = (rows_ + cut.rows - 1) / cut.rows;
-    cut.rows = (rows_ + cut.per_image - 1) / cut.per_image;  // even chunks
-    if (pointwise_ && cut.per_image > 1) {
-      cut.rows = (cut.rows + kTileMultiple - 1) / kTileMultiple * kTileMultiple;
-      cut.per_image = (rows_ + cut.rows - 1) / cut.rows;
-    }
-    cut.count = (batch + cut.images - 1) / cut.images * cut.per_image;
-    return cut;
-  }
-
-  Chunk ChunkAt(const KernelCall& call, const Cut& cut, int64_t i) const {
-    const int64_t batch = call.inputs[0].shape[0];
-    const int64_t image = i / cut.per_image * cut.images, row = i % cut.per_image * cut.rows;
-    return {image, std::min(batch, image + cut.images), row, std::min(rows_, row + cut.rows)};
-  }
-
   /// One member after the other takes a block to copy, then a panel to compute.
-  void RunByPanel(const KernelCall& call, const Chunk& chunk) const {
+  void RunByPanel(const KernelCall& call, const ConvChunk& chunk) const {
     if (!pointwise_) {
       call.team->ForEach(blocks_ * (chunk.last_image - chunk.image),
                          [&](int64_t b, int) { FillStrip(call, chunk, b, Scratch(call)); });
@@ -142,7 +98,7 @@ class DirectConv final : public Kernel {
   }
 
   /// Block `b` of the chunk's images, counted through.
-  void FillStrip(const KernelCall& call, const Chunk& chunk, int64_t b, float* strips) const {
+  void FillStrip(const KernelCall& call, const ConvChunk& chunk, int64_t b, float* strips) const {
     const auto& input = call.inputs[0];
     const float* x = reinterpret_cast<const float*>(input.bytes) +
                      (chunk.image + b / blocks_) * input.image_stride +
@@ -150,7 +106,7 @@ class DirectConv final : public Kernel {
     strip_.Fill(x, chunk.row, chunk.last_row - chunk.row, strips + b * strip_.block_stride());
   }
 
-  void RunPanel(const KernelCall& call, const Chunk& chunk, const ConvPanel& panel,
+  void RunPanel(const KernelCall& call, const ConvChunk& chunk, const ConvPanel& panel,
                 const float* strips) const {
     static constexpr ptrdiff_t kOneTap[] = {0};
     const auto &input = call.inputs[0], &residual = call.inputs[conv_.has_residual ? 3 : 0];
@@ -192,8 +148,7 @@ class DirectConv final : public Kernel {
   int64_t blocks_;        // of input channels
   int64_t rows_, width_;  // of the output; a pointwise one is a column of pixels
   ConvStrip strip_;
-  int64_t chunk_rows_ = 1, chunk_images_ = 1;
-  bool by_panel_pays_ = false;
+  ConvChunks chunks_;
 };
 
 std::string WhyNot(const NodeView& node) {

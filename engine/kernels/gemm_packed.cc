@@ -4,7 +4,7 @@
 // in the cache. One row (batch 1) runs at the speed at which memory delivers the weights.
 #include <algorithm>
 
-#include "engine/kernels/activation.h"
+#include "engine/kernels/gemm_node.h"
 #include "engine/kernels/tables.h"
 #include "engine/kernels/weight_buffer.h"
 
@@ -19,28 +19,6 @@ constexpr int64_t kDepth = 512;
 /// than half of a second-level cache of 1 MiB. A multiple of every tile's rows.
 constexpr int64_t kPartRows = 192;
 
-struct GemmNode {
-  int64_t depth = 0, columns = 0;
-  int64_t stacked = 1;      // rows for each step of the output's first dimension
-  bool transposed = false;  // the weights are [columns, depth]
-  float alpha = 1, beta = 1;
-  Activation activation;
-};
-
-Result<GemmNode> ReadGemm(const NodeView& node) {
-  GemmNode gemm;
-  TRAWL_ASSIGN(const int64_t transposed, node.attributes().Int("transB", 0));
-  TRAWL_ASSIGN(gemm.alpha, node.attributes().Float("alpha", 1));
-  TRAWL_ASSIGN(gemm.beta, node.attributes().Float("beta", 1));
-  TRAWL_ASSIGN(gemm.activation, GetActivation(node.attributes()));
-  gemm.transposed = transposed != 0;
-  gemm.depth = node.shape(1)[transposed != 0 ? 1 : 0];
-  gemm.columns = node.shape(1)[transposed != 0 ? 0 : 1];
-  const Shape& shape = node.output_shape(0);
-  for (size_t i = 1; i + 1 < shape.size(); ++i) gemm.stacked *= shape[i];
-  return gemm;
-}
-
 class PackedGemm final : public Kernel {
  public:
   PackedGemm(const NodeView& node, const GemmNode& gemm, const simd::GemmMicrokernels& microkernels)
@@ -49,13 +27,8 @@ class PackedGemm final : public Kernel {
         width_(microkernels.panel_width),
         panels_((gemm.columns + width_ - 1) / width_),
         weights_(static_cast<size_t>(panels_ * gemm.depth * width_)),
-        bias_(DType::kF32, {gemm.columns}) {
+        bias_(GemmBias(node, gemm, gemm.columns)) {
     PackWeights(node.constant(1)->data<float>());
-    const Tensor* bias = node.constant(2);
-    for (int64_t j = 0; bias != nullptr && j < gemm.columns; ++j) {
-      const size_t from = bias->size() == 1 ? 0 : static_cast<size_t>(j);
-      bias_.mutable_data<float>()[static_cast<size_t>(j)] = gemm.beta * bias->data<float>()[from];
-    }
   }
 
   bool PacksInput(size_t i) const override { return i == 1 || i == 2; }
@@ -86,8 +59,7 @@ class PackedGemm final : public Kernel {
   /// time, so that a cache line of transposed weights is used up when it is there.
   void PackWeights(std::span<const float> weights) {
     constexpr int64_t kRows = 16;
-    const int64_t row_step = gemm_.transposed ? 1 : gemm_.columns;
-    const int64_t column_step = gemm_.transposed ? gemm_.depth : 1;
+    const int64_t row_step = gemm_.row_step(), column_step = gemm_.column_step();
     for (int64_t panel = 0; panel < panels_; ++panel) {
       const int64_t first = panel * width_;
       const int64_t count = std::min(width_, gemm_.columns - first);
@@ -140,27 +112,8 @@ KernelResult MakeGemm(const NodeView& node, const simd::Microkernels& microkerne
   return std::make_unique<PackedGemm>(node, gemm, microkernels.gemm);
 }
 
-std::string WhyNot(const NodeView& node) {
-  const Tensor* weights = node.constant(1);
-  if (weights == nullptr || weights->dtype() != DType::kF32) return "the weights are computed";
-  if (node.shape(0).size() < 2 || node.shape(1).size() != 2) return "not two matrices";
-  if (node.dtype(0) != DType::kF32) return "not f32";
-  const Shape& rows = node.output_shape(0);
-  if (std::any_of(rows.begin() + 1, rows.end() - 1, [](int64_t dim) { return dim < 0; })) {
-    return "the batch is not the first dimension";
-  }
-  if (weights->size() == 0 || std::ranges::count(rows, 0) != 0) return "an operand is empty";
-  if (node.attributes().Int("transA", 0).value_or(0) != 0) return "the left operand is transposed";
-  if (!node.HasInput(2)) return "";
-  const Tensor* bias = node.constant(2);
-  if (bias == nullptr) return "the bias is computed";
-  const int64_t columns = node.output_shape(0)[1];
-  const bool is_row = bias->shape() == Shape{columns} || bias->shape() == Shape{1, columns};
-  return is_row || bias->size() == 1 ? "" : "the bias varies by row";
-}
-
 constexpr KernelDef Def(std::string_view name, std::string_view op) {
-  return {.name = name, .op = op, .rank = 2, .why_not = WhyNot, .make_simd = MakeGemm};
+  return {.name = name, .op = op, .rank = 2, .why_not = WhyNotGemm, .make_simd = MakeGemm};
 }
 
 constexpr KernelDef kKernels[] = {Def("f32_gemm_packed", "Gemm"),

@@ -92,6 +92,9 @@ struct KernelDef {
   bool interleaved_input = false;
   /// Only where the instruction set has products of bytes (Microkernels::int8).
   bool needs_int8 = false;
+  /// Rounds what it multiplies to bf16: only where the model asks for it, and the instruction set
+  /// has such products (Microkernels::bf16). Of no other layout than what serves the node in f32.
+  bool needs_bf16 = false;
 };
 
 /// The kernel that serves a node, and why better-ranked ones do not.
@@ -101,9 +104,10 @@ struct BoundKernel {
   std::string reason;
 };
 
-/// `microkernels`: nullptr for the reference kernels alone. Errors: kUnimplemented when no kernel
-/// serves the operator.
-Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* microkernels);
+/// `microkernels`: nullptr for the reference kernels alone. `bf16`: kernels may round to bf16.
+/// Errors: kUnimplemented when no kernel serves the operator.
+Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* microkernels,
+                               bool bf16 = false);
 
 /// The best kernel that would serve the node if its values had `layout`, or nullptr: what the
 /// passes that choose layouts ask.

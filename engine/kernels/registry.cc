@@ -35,6 +35,8 @@ const Registry& Kernels() {
                              ReorderKernels(),
                              DirectConvKernels(),
                              StackedConvKernels(),
+                             Bf16ConvKernels(),
+                             Bf16GemmKernels(),
                              PlanarConvKernels(),
                              WinogradConvKernels(),
                              BlockedDepthwiseKernels(),
@@ -65,7 +67,8 @@ std::string WhyNot(const KernelDef& def, const NodeView& node) {
 
 }  // namespace
 
-Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* microkernels) {
+Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* microkernels,
+                               bool bf16) {
   BoundKernel bound;
   const auto it = Kernels().find(node.node().op);
   if (it == Kernels().end()) return Error(Code::kUnimplemented, "no kernel serves the operator");
@@ -74,6 +77,7 @@ Result<BoundKernel> BindKernel(const NodeView& node, const simd::Microkernels* m
   for (const KernelDef* def : it->second) {
     if ((microkernels == nullptr && def->rank > 0) || def->layout != layout) continue;
     if (def->needs_int8 && microkernels->int8 == nullptr) continue;
+    if (def->needs_bf16 && (!bf16 || microkernels->bf16 == nullptr)) continue;
     if (const std::string why_not = WhyNot(*def, node); !why_not.empty()) {
       if (!bound.reason.empty()) bound.reason += "; ";
       bound.reason.append(def->name).append(": ").append(why_not);
@@ -95,7 +99,7 @@ const KernelDef* FindKernel(const NodeView& node, Layout layout) {
   const auto it = Kernels().find(node.node().op);
   if (it == Kernels().end()) return nullptr;
   for (const KernelDef* def : it->second) {
-    if (def->layout == layout && WhyNot(*def, node).empty()) return def;
+    if (def->layout == layout && !def->needs_bf16 && WhyNot(*def, node).empty()) return def;
   }
   return nullptr;
 }

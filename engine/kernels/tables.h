@@ -33,6 +33,8 @@ std::span<const KernelDef> NormalizeKernels();
 std::span<const KernelDef> ReorderKernels();
 std::span<const KernelDef> DirectConvKernels();
 std::span<const KernelDef> StackedConvKernels();
+std::span<const KernelDef> Bf16ConvKernels();
+std::span<const KernelDef> Bf16GemmKernels();
 std::span<const KernelDef> PlanarConvKernels();
 std::span<const KernelDef> WinogradConvKernels();
 std::span<const KernelDef> BlockedDepthwiseKernels();

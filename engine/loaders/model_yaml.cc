@@ -326,10 +326,9 @@ Result<ModelYaml> ModelYaml::Parse(const std::string& text) {
   return Guarded([&]() -> Result<ModelYaml> {
     auto document = std::make_unique<Document>();
     document->root = YAML::Load(text);
-    TRAWL_TRY(CheckKeys(
-        document->root, "model.yaml",
-        {"name", "format", "files", "sha256", "input", "preprocess", "output", "labels",
-         "quantization"}));
+    TRAWL_TRY(CheckKeys(document->root, "model.yaml",
+                        {"name", "format", "files", "sha256", "input", "preprocess", "output",
+                         "labels", "precision", "quantization"}));
     return ModelYaml(std::move(document));
   });
 }
@@ -362,6 +361,11 @@ Result<PackageFiles> ModelYaml::Files() const {
     if (const YAML::Node labels = root["labels"]) {
       TRAWL_ASSIGN(found.labels, Text(labels, "labels"));
       names.push_back(found.labels);
+    }
+    if (const YAML::Node precision = root["precision"]) {
+      TRAWL_ASSIGN(found.precision,
+                   Choice<Precision>(precision, "precision",
+                                     {{"f32", Precision::kF32}, {"bf16", Precision::kBf16}}));
     }
     if (const YAML::Node sha256 = root["sha256"]) {
       TRAWL_ASSIGN(found.sha256, ReadChecksums(sha256, names));

@@ -88,9 +88,12 @@ void EmitRecord(YAML::Emitter& yaml, const QuantizationRecord& record) {
   yaml << YAML::Key << "quantization" << YAML::Value << YAML::BeginMap;
   yaml << YAML::Key << "of_model" << YAML::Value << record.source_digest;
   yaml << YAML::Key << "method" << YAML::Value << record.method;
-  yaml << YAML::Key << "pictures" << YAML::Value << record.pictures;
-  yaml << YAML::Key << "calibration_digest" << YAML::Value << record.calibration_digest;
-  yaml << YAML::Key << "layers_in_f32" << YAML::Value << YAML::Flow << record.layers_in_f32;
+  if (record.calibration) {
+    const CalibrationRecord& calibration = *record.calibration;
+    yaml << YAML::Key << "pictures" << YAML::Value << calibration.pictures;
+    yaml << YAML::Key << "calibration_digest" << YAML::Value << calibration.digest;
+    yaml << YAML::Key << "layers_in_f32" << YAML::Value << YAML::Flow << calibration.layers_in_f32;
+  }
   if (record.validation) EmitValidation(yaml, *record.validation);
   yaml << YAML::EndMap;
 }
@@ -101,7 +104,8 @@ std::string FormatYaml(const Graph& graph, const ModelPackage& package,
                        const std::string& labels_sha256) {
   YAML::Emitter yaml;
   yaml << YAML::BeginMap;
-  yaml << YAML::Key << "name" << YAML::Value << package.name + "-int8";
+  yaml << YAML::Key << "name" << YAML::Value
+       << package.name + (package.precision == Precision::kBf16 ? "-bf16" : "-int8");
   yaml << YAML::Key << "format" << YAML::Value << "onnx";
   yaml << YAML::Key << "files" << YAML::Value << YAML::BeginMap << YAML::Key << "graph"
        << YAML::Value << kGraphFile << YAML::EndMap;
@@ -117,6 +121,9 @@ std::string FormatYaml(const Graph& graph, const ModelPackage& package,
        << (package.output_kind == OutputKind::kLogits ? "logits" : "probabilities");
   yaml << YAML::EndMap;
   if (!labels_sha256.empty()) yaml << YAML::Key << "labels" << YAML::Value << kLabelsFile;
+  if (package.precision == Precision::kBf16) {
+    yaml << YAML::Key << "precision" << YAML::Value << "bf16";
+  }
   EmitRecord(yaml, record);
   yaml << YAML::EndMap;
   return std::string(yaml.c_str()) + "\n";

@@ -31,6 +31,9 @@ bool IsQuantized(const Graph& graph) {
 }  // namespace
 
 Result<Graph> LoadForQuantization(const ModelPackage& package) {
+  if (package.precision != Precision::kF32) {
+    return Error(Code::kInvalidArgument, "the model is in bf16, not in f32");
+  }
   TRAWL_ASSIGN(Graph graph, LoadGraph(package));
   TRAWL_TRY(SelectOutput(graph, package.output_name));
   graph.outputs().resize(1);

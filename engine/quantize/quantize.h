@@ -16,7 +16,7 @@ namespace trawl::engine {
 
 /// The package's graph with one output, constants folded and BatchNormalization folded into
 /// convolutions: what the functions below take. Errors: those of loading;
-/// kInvalidArgument when it is quantised already.
+/// kInvalidArgument when it is quantised already, or in bf16.
 Result<Graph> LoadForQuantization(const ModelPackage& package);
 
 /// The value that scores are compared by: the output, or what goes into the softmax that makes it.

@@ -14,7 +14,15 @@ Result<std::unique_ptr<GraphRunner>> GraphRunner::Create(Graph graph,
                                                          const std::vector<ValueId>& values,
                                                          RunOptions options) {
   graph.outputs() = values;
-  TRAWL_ASSIGN(auto compiled, CompiledGraph::Compile(std::move(graph)));
+  CompileOptions compile;
+  compile.bf16 = options.bf16;
+  TRAWL_ASSIGN(auto compiled, CompiledGraph::Compile(std::move(graph), compile));
+  if (compiled->LacksBf16()) {
+    return Error(
+        Code::kFailedPrecondition,
+        "this processor has no products of bf16 (AVX-512 BF16), so what they change cannot "
+        "be measured here");
+  }
   if (compiled->input_count() != 1) {
     return Error(Code::kInvalidArgument, "the values do not depend on one picture alone");
   }

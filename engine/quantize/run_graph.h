@@ -16,6 +16,7 @@ using Pictures = std::vector<std::vector<float>>;
 /// How a graph is run over pictures.
 struct RunOptions {
   int threads = 1;
+  bool bf16 = false;              // CompileOptions::bf16
   std::function<bool()> stopped;  // asked between batches; may be empty
 };
 
@@ -23,7 +24,7 @@ struct RunOptions {
 class GraphRunner {
  public:
   /// Errors: those of CompiledGraph::Compile and Execution::Create; kInvalidArgument unless the
-  /// values depend on one input.
+  /// values depend on one input; kFailedPrecondition for bf16 on a machine without it.
   static Result<std::unique_ptr<GraphRunner>> Create(Graph graph,
                                                      const std::vector<ValueId>& values,
                                                      RunOptions options);

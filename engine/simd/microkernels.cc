@@ -55,7 +55,8 @@ const Microkernels& MicrokernelsFor(Isa isa) {
       .window = avx512::kWindow,
       .winograd = avx512::kWinograd,
       .winograd_stride2 = avx512::kWinogradStride2,
-      .int8 = __builtin_cpu_supports("avx512vnni") ? &avx512vnni::kInt8 : nullptr};
+      .int8 = __builtin_cpu_supports("avx512vnni") ? &avx512vnni::kInt8 : nullptr,
+      .bf16 = __builtin_cpu_supports("avx512bf16") ? &avx512bf16::kBf16 : nullptr};
   CHECK(std::ranges::find(SupportedIsas(), isa) != SupportedIsas().end());
   if (isa == Isa::kAvx512) return kAvx512;
   if (isa == Isa::kAvx2) return kAvx2;

@@ -3,6 +3,7 @@
 // one table of functions. They know addresses, strides and counts; which of them make up a layer is
 // the business of engine/kernels.
 
+#include "engine/simd/bf16.h"
 #include "engine/simd/block.h"
 #include "engine/simd/conv.h"
 #include "engine/simd/conv_grouped.h"
@@ -30,6 +31,8 @@ struct Microkernels {
   WinogradMicrokernels winograd_stride2;
   /// nullptr where the machine has no VNNI for this instruction set: AVX-512 VNNI, or AVX-VNNI.
   const Int8Microkernels* int8 = nullptr;
+  /// nullptr but for AVX-512 on a machine with AVX-512 BF16.
+  const Bf16Microkernels* bf16 = nullptr;
 };
 
 /// `isa` must be one of SupportedIsas().

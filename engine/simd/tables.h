@@ -1,6 +1,7 @@
 #pragma once
 // The microkernels' tables, one set per instruction set; engine/simd/microkernels.cc chooses.
 
+#include "engine/simd/bf16.h"
 #include "engine/simd/conv.h"
 #include "engine/simd/conv_grouped.h"
 #include "engine/simd/conv_narrow.h"
@@ -34,6 +35,9 @@ extern const Int8Microkernels kInt8;
 }
 namespace avx512vnni {
 extern const Int8Microkernels kInt8;
+}
+namespace avx512bf16 {
+extern const Bf16Microkernels kBf16;
 }
 }  // namespace trawl::engine::simd
 

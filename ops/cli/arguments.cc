@@ -154,6 +154,13 @@ void Check(const JobArguments& job) {
     throw CLI::ExcludesError("--start-after", "--manifest");
 }
 
+void Check(const ModelQuantizeArguments& quantize) {
+  const bool bf16 = quantize.precision == LowerPrecision::kBf16;
+  if (bf16 && !quantize.calibrate.empty())
+    throw CLI::ExcludesError("--precision bf16", "--calibrate");
+  if (!bf16 && quantize.calibrate.empty()) throw CLI::RequiredError("--calibrate");
+}
+
 /// All subcommands' targets: CLI11 holds references into it while it parses.
 struct Targets {
   RunArguments run;
@@ -291,13 +298,19 @@ void AddQueryCommands(Parser& parser, Targets& targets,
 void AddQuantizeCommand(Parser& parser, CLI::App& model, ModelQuantizeArguments& target,
                         std::function<SettingFlags&(CLI::App&)> flags_of) {
   CLI::App& quantize = parser.Command(
-      model, "quantize", "Make an int8 package of a model, from a few dozen pictures", target);
+      model, "quantize", "Make a package of lower precision of a model: int8 or bf16", target);
   AddModel(quantize, target.model, target.model_sha256, "MODEL");
   quantize
-      .add_option("--calibrate", target.calibrate,
-                  "Pictures to take ranges from: a folder, s3://bucket/prefix, or a manifest")
-      ->required();
-  quantize.add_option("--out", target.out, "Folder to make: the int8 package")->required();
+      .add_option("--precision", target.precision,
+                  "int8, or bf16: convolutions of kernel 1 and fully connected layers, on "
+                  "processors with AVX-512 BF16 [int8]")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, LowerPrecision>{
+          {"int8", LowerPrecision::kInt8}, {"bf16", LowerPrecision::kBf16}}))
+      ->type_name("");
+  quantize.add_option("--calibrate", target.calibrate,
+                      "Pictures to take ranges from, which int8 needs: a folder, "
+                      "s3://bucket/prefix, or a manifest");
+  quantize.add_option("--out", target.out, "Folder to make: the package")->required();
   quantize.add_option("--pictures", target.calibration_pictures, "To calibrate with, at most")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
@@ -321,9 +334,11 @@ void AddQuantizeCommand(Parser& parser, CLI::App& model, ModelQuantizeArguments&
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
   AddSettings(quantize, flags_of(quantize), {Section::kObjects, Section::kImages});
+  quantize.parse_complete_callback([&target] { Check(target); });
   quantize.footer(
       "Example:\n  trawl model quantize resnet18/ --calibrate photos/ --validate photos/ --out "
-      "resnet18-int8/");
+      "resnet18-int8/\n  trawl model quantize resnet50/ --precision bf16 --validate photos/ --out "
+      "resnet50-bf16/");
 }
 
 void AddModelCommands(Parser& parser, Targets& targets,

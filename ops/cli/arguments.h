@@ -121,12 +121,16 @@ struct ModelBenchArguments {
   bool json = false;
 };
 
+/// What `trawl model quantize` makes.
+enum class LowerPrecision { kInt8, kBf16 };
+
 struct ModelQuantizeArguments {
   std::string model;
   std::string model_sha256;  // may be empty
-  std::string calibrate;     // a source of pictures; so is the next
-  std::string validate;      // may be empty
-  std::string labels;        // file; may be empty
+  LowerPrecision precision = LowerPrecision::kInt8;
+  std::string calibrate;  // a source of pictures, for int8
+  std::string validate;   // likewise; may be empty
+  std::string labels;     // file; may be empty
   std::string out;
   int64_t calibration_pictures = 64;
   int64_t validation_pictures = 1000;

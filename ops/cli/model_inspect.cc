@@ -131,6 +131,7 @@ JsonObject InspectionJson(const Inspection& inspection) {
   json["digest"] = package.digest;
   json["load_seconds"] = inspection.load_seconds;
   json["isa"] = ToString(inspection.compiled().isa());
+  json["precision"] = package.precision == engine::Precision::kBf16 ? "bf16" : "f32";
   json["batch"] = inspection.batch;
   json["inputs"] = ValuesJson(graph, graph.inputs(), inspection.batch);
   json["outputs"] = ValuesJson(graph, graph.outputs(), inspection.batch);
@@ -162,6 +163,8 @@ void PrintSummary(const Inspection& inspection) {
   fmt::print("isa      {}{}\n", ToString(inspection.compiled().isa()),
              inspection.compiled().LacksIntegers()
                  ? ", without products of bytes: the quantised model computes in f32"
+             : inspection.compiled().LacksBf16()
+                 ? ", without products of bf16: the model computes in f32"
                  : "");
   fmt::print("weights  {} bytes in {}\n", inspection.weight_bytes,
              Count(inspection.weight_tensors, "tensor"));

@@ -1,4 +1,5 @@
-// `trawl model quantize`: a package in f32 and a few dozen pictures become a package in int8.
+// `trawl model quantize`: a package in f32 and a few dozen pictures become a package in int8, or,
+// without any, one in bf16.
 
 #include <fmt/format.h>
 
@@ -31,6 +32,8 @@ using engine::Scores;
 constexpr const char* kMethod =
     "static QDQ: s8 weights by channel, rounded so that results move least, u8 activations by "
     "tensor, ranges of least squared error, biases that take back mean errors";
+constexpr const char* kRounding =
+    "convolutions of kernel 1 and fully connected layers of numbers rounded to bf16, summed in f32";
 constexpr size_t kLayerPictures = 16;       // that each layer's effect is measured on
 constexpr size_t kValidationPictures = 64;  // in memory at once
 
@@ -87,6 +90,14 @@ Result<Calibration> ReadCalibration(const std::string& source, size_t count, con
   }
   return calibration;
 }
+
+/// What a package is written of.
+struct Candidate {
+  Graph graph;
+  engine::RunOptions run;
+  engine::QuantizationRecord record;
+  std::set<std::string> calibrated_with;  // pictures
+};
 
 /// The quantised graph, and the layers that stay as they were.
 struct Quantized {
@@ -172,9 +183,8 @@ class Comparison {
   double error_ = 0, total_ = 0;
 };
 
-Result<engine::Validation> Validate(const Graph& reference, const Graph& quantized,
-                                    const ModelQuantizeArguments& arguments,
-                                    const Calibration& calibration, const Bench& bench,
+Result<engine::Validation> Validate(const Graph& reference, const Candidate& candidate,
+                                    const ModelQuantizeArguments& arguments, const Bench& bench,
                                     const SignalStops& signals) {
   std::optional<Truth> truth;
   if (!arguments.labels.empty()) {
@@ -182,9 +192,9 @@ Result<engine::Validation> Validate(const Graph& reference, const Graph& quantiz
   }
   TRAWL_ASSIGN(const auto reader,
                PictureSource::Open(arguments.validate, *bench.store, *bench.decoders, signals));
-  reader->Skip(calibration.uris);
+  reader->Skip(candidate.calibrated_with);
   TRAWL_ASSIGN(const auto exact, engine::ScoresRunner(reference, bench.run));
-  TRAWL_ASSIGN(const auto rounded, engine::ScoresRunner(quantized, bench.run));
+  TRAWL_ASSIGN(const auto rounded, engine::ScoresRunner(candidate.graph, candidate.run));
   Comparison comparison;
   size_t left = static_cast<size_t>(arguments.validation_pictures);
   while (left > 0) {
@@ -221,11 +231,12 @@ void Print(const engine::Validation& validation) {
 
 Status CheckAgreement(const engine::Validation& validation, double minimum_percent) {
   if (100 * validation.agreement >= minimum_percent) return OkStatus();
-  return Error(Code::kFailedPrecondition,
-               "the quantised model agrees with the one in f32 on {:.2f} % of the pictures, less "
-               "than the {:g} % asked for; nothing was written (--minimum-agreement, or a smaller "
-               "--layer-error)",
-               100 * validation.agreement, minimum_percent);
+  return Error(
+      Code::kFailedPrecondition,
+      "the model of lower precision agrees with the one in f32 on {:.2f} % of the pictures, less "
+      "than the {:g} % asked for; nothing was written (--minimum-agreement, or a smaller "
+      "--layer-error)",
+      100 * validation.agreement, minimum_percent);
 }
 
 Status CheckNew(const std::string& folder) {
@@ -236,30 +247,55 @@ Status CheckNew(const std::string& folder) {
   return Error(Code::kAlreadyExists, "{} exists; --out names a folder to be made", folder);
 }
 
+Result<Candidate> InIntegers(Graph graph, const ModelQuantizeArguments& arguments,
+                             const Bench& bench, const SignalStops& signals) {
+  TRAWL_ASSIGN(
+      Calibration calibration,
+      ReadCalibration(arguments.calibrate, static_cast<size_t>(arguments.calibration_pictures),
+                      bench, signals));
+  TRAWL_ASSIGN(Quantized quantized,
+               QuantizeLayers(graph, calibration, arguments.layer_error / 100, bench.run));
+  Candidate candidate;
+  candidate.graph = std::move(quantized.graph);
+  candidate.run = bench.run;
+  candidate.record.method = kMethod;
+  candidate.record.calibration = {.pictures = calibration.pictures.size(),
+                                  .digest = calibration.digest.Hex(),
+                                  .layers_in_f32 = std::move(quantized.layers_in_f32)};
+  candidate.calibrated_with = std::move(calibration.uris);
+  return candidate;
+}
+
+/// The graph stays as it is; kernels round.
+Candidate InBf16(Graph graph, const Bench& bench) {
+  Candidate candidate;
+  candidate.graph = std::move(graph);
+  candidate.run = bench.run;
+  candidate.run.bf16 = true;
+  candidate.record.method = kRounding;
+  return candidate;
+}
+
 Status Quantize(const ModelQuantizeArguments& arguments, const Settings& settings,
                 const SignalStops& signals) {
   TRAWL_TRY(CheckNew(arguments.out));
-  TRAWL_ASSIGN(const Bench bench, OpenBench(arguments, settings, signals));
+  TRAWL_ASSIGN(Bench bench, OpenBench(arguments, settings, signals));
   TRAWL_ASSIGN(const Graph graph, engine::LoadForQuantization(bench.package));
-  TRAWL_ASSIGN(
-      const Calibration calibration,
-      ReadCalibration(arguments.calibrate, static_cast<size_t>(arguments.calibration_pictures),
-                      bench, signals));
-  TRAWL_ASSIGN(const Quantized quantized,
-               QuantizeLayers(graph, calibration, arguments.layer_error / 100, bench.run));
-  engine::QuantizationRecord record{.source_digest = bench.package.digest,
-                                    .method = kMethod,
-                                    .pictures = calibration.pictures.size(),
-                                    .calibration_digest = calibration.digest.Hex(),
-                                    .layers_in_f32 = quantized.layers_in_f32,
-                                    .validation = std::nullopt};
+  Candidate candidate;
+  if (arguments.precision == LowerPrecision::kBf16) {
+    candidate = InBf16(graph, bench);
+    bench.package.precision = engine::Precision::kBf16;
+  } else {
+    TRAWL_ASSIGN(candidate, InIntegers(graph, arguments, bench, signals));
+  }
+  engine::QuantizationRecord& record = candidate.record;
+  record.source_digest = bench.package.digest;
   if (!arguments.validate.empty()) {
-    TRAWL_ASSIGN(record.validation,
-                 Validate(graph, quantized.graph, arguments, calibration, bench, signals));
+    TRAWL_ASSIGN(record.validation, Validate(graph, candidate, arguments, bench, signals));
     Print(*record.validation);
     TRAWL_TRY(CheckAgreement(*record.validation, arguments.minimum_agreement));
   }
-  TRAWL_TRY(engine::WritePackage(arguments.out, quantized.graph, bench.package, record));
+  TRAWL_TRY(engine::WritePackage(arguments.out, candidate.graph, bench.package, record));
   TRAWL_ASSIGN(const engine::ModelPackage written, engine::OpenModelPackage(arguments.out));
   fmt::print("model      {} ({:.12})\n", EscapeForTerminal(written.location), written.digest);
   return OkStatus();

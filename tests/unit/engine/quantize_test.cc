@@ -13,6 +13,7 @@
 #include "engine/loaders/package_writer.h"
 #include "engine/ops.h"
 #include "engine/quantize/rounding.h"
+#include "engine/simd/microkernels.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/engine/graphs.h"
 #include "tests/unit/engine/small_model.h"
@@ -487,6 +488,43 @@ TEST(WritePackage, IsReadBackAsItWasAndNeverOverwritten) {
     ++entries;
   }
   EXPECT_EQ(entries, 2U);  // the model and the package: nothing unfinished is left
+}
+
+TEST(WritePackage, KeepsPrecisionAndSaysItInTheName) {
+  const trawl::testing::TempDir folder;
+  ModelPackage package = testing::WriteSmallModel(folder.path().string());
+  package.precision = Precision::kBf16;
+  EXPECT_FALSE(LoadForQuantization(package)) << "a model in bf16 is no source";
+  package.precision = Precision::kF32;
+  const auto graph = LoadForQuantization(package);
+  ASSERT_TRUE(graph.has_value()) << graph.error().message();
+  package.precision = Precision::kBf16;
+  const std::string out = (folder / "out").string();
+  ASSERT_TRUE(WritePackage(out, *graph, package, {}).ok());
+  const auto read = OpenModelPackage(out);
+  ASSERT_TRUE(read.has_value()) << read.error().message();
+  EXPECT_EQ(read->precision, Precision::kBf16);
+  EXPECT_EQ(read->name, package.name + "-bf16");
+  const std::string yaml = trawl::testing::ReadFile(folder / "out/model.yaml");
+  EXPECT_EQ(yaml.find("calibration"), std::string::npos) << yaml;
+}
+
+TEST(ScoresRunner, RoundsToBf16OnlyWhereItCan) {
+  const SmallCase small;
+  RunOptions in_bf16;
+  in_bf16.bf16 = true;
+  const auto rounded = ScoresRunner(small.graph, in_bf16);
+  if (simd::MicrokernelsFor(*simd::ChooseIsa()).bf16 == nullptr) {
+    ASSERT_FALSE(rounded.has_value());
+    EXPECT_EQ(rounded.error().code(), Code::kFailedPrecondition);
+    return;
+  }
+  const auto exact = ScoresRunner(small.graph, {});
+  ASSERT_TRUE(exact && rounded);
+  const double error = RelativeError(*ComputeScores(**rounded, small.pictures),
+                                     *ComputeScores(**exact, small.pictures));
+  EXPECT_GT(error, 0);
+  EXPECT_LT(error, 0.01);  // a few roundings to 8 bits
 }
 
 }  // namespace

@@ -156,8 +156,18 @@ TEST_F(ModelPackageTest, DigestsFollowContentAndPreprocessing) {
   EXPECT_NE(first->preprocess_digest, other_mean->preprocess_digest);
   const auto with_labels = Open(std::string(kMinimal) + "labels: words.txt\n");
   EXPECT_NE(first->digest, with_labels->digest);
+  const auto in_bf16 = Open(std::string(kMinimal) + "precision: bf16\n");
+  EXPECT_NE(first->digest, in_bf16->digest);
+  EXPECT_EQ(first->digest, Open(std::string(kMinimal) + "precision: f32\n")->digest);
   dir_.Write("m.onnx", Graph("N 3 224 224", "Tanh"));
   EXPECT_NE(first->digest, Open(kMinimal)->digest);
+}
+
+TEST_F(ModelPackageTest, IsInF32UnlessItSaysBf16) {
+  EXPECT_EQ(Open(kMinimal)->precision, Precision::kF32);
+  EXPECT_EQ(Open(std::string(kMinimal) + "precision: bf16\n")->precision, Precision::kBf16);
+  ExpectError(std::string(kMinimal) + "precision: fp16\n", Code::kInvalidArgument,
+              "line 2: precision must be one of f32, bf16");
 }
 
 TEST_F(ModelPackageTest, TellsWhereFilesFromElsewhereReallyLie) {
