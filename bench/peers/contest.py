@@ -88,15 +88,16 @@ class Peer:
 class Trawl:
     """`trawl model bench`, a process for each window; it warms up by itself."""
 
-    def __init__(self, trawl, row, threads, environment):
+    def __init__(self, trawl, row, contestant, threads, environment):
         self.environment = environment
-        self.command = [str(trawl), "model", "bench", row.onnx or row.symbol, "--json"]
+        model = row.package if contestant.precision == "bf16" else row.onnx or row.symbol
+        self.command = [str(trawl), "model", "bench", model, "--json"]
         self.command += [f"--batch={row.batch}", f"--threads={threads}"]
         self.command += ["--latency"] if row.latency else []
         version = subprocess.run(
             [str(trawl), "--version"], capture_output=True, text=True, check=True
         )
-        self.facts = {"version": version.stdout.split()[-1], "precision": row.precision}
+        self.facts = {"version": version.stdout.split()[-1], "precision": contestant.precision}
 
     def window(self, seconds):
         process = subprocess.Popen(
@@ -137,7 +138,7 @@ def start(row, entrants, pythons, options):
     for contestant in entrants:
         try:
             if contestant.runtime == "trawl":
-                runner = Trawl(options.trawl, row, options.threads, options.environment)
+                runner = Trawl(options.trawl, row, contestant, options.threads, options.environment)
             else:
                 python = pythons[contestant.runtime]
                 environment = dict(options.environment)

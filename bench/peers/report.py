@@ -10,6 +10,7 @@ COLUMNS = (
     ("Trawl", "trawl", "fp32"),
     ("ONNX Runtime fp32", "onnxruntime", "fp32"),
     ("OpenVINO fp32", "openvino", "fp32"),
+    ("Trawl bf16", "trawl", "bf16"),
     ("Trawl int8", "trawl", "int8"),
     ("ONNX Runtime int8", "onnxruntime", "int8"),
     ("OpenVINO int8", "openvino", "int8"),
@@ -23,6 +24,11 @@ INT8_NOTES = (
     "`trawl model quantize` round no convolution before a residual sum; ONNX Runtime computes "
     "those in fp32."
 )
+BF16_NOTES = (
+    "Trawl bf16: packages of `trawl model quantize --precision bf16`, whose convolutions of kernel "
+    "1 and fully connected layers are in bf16, the rest in fp32. OpenVINO as it comes is in bf16."
+)
+NOTES = {"int8": INT8_NOTES, "bf16": BF16_NOTES}
 ISA_FLAGS = (
     "avx2 fma f16c avx_vnni avx512f avx512bw avx512_vnni avx512_bf16 avx512_fp16 amx_bf16 amx_int8"
 ).split()
@@ -78,6 +84,14 @@ def ratio(lines, precision, rivals):
     return f"{trawl['images_per_second'] / max(rates):.2f}×" if trawl and rates else "–"
 
 
+def of_same(precision):
+    """The heading of a ratio, and whom it compares with."""
+    if precision == "bf16":  # ONNX Runtime has none
+        return "Trawl to its own fp32", [("trawl", "fp32")]
+    rivals = [("onnxruntime", precision), ("openvino", precision)]
+    return f"Trawl to the better {precision} of ONNX Runtime and OpenVINO", rivals
+
+
 def markdown(facts, rows, absent):
     """`rows`: the result lines of each row of the table."""
     lines = [line for row in rows for line in row]
@@ -96,12 +110,11 @@ def markdown(facts, rows, absent):
         "Images/s, steady state: the median of windows that were measured in turn (min–max). Of a "
         "runtime's ways to use the threads, the best counts. `~`: other processes were busy in a "
         "window. MXNet runs its own form of the same network.",
-        *(["", INT8_NOTES] if precision == "int8" else []),
+        *(["", NOTES[precision]] if precision in NOTES else []),
         "",
         "| model | batch | "
         + " | ".join(heading for heading, _, _ in shown)
-        + f" | Trawl to the better {precision} of ONNX Runtime and OpenVINO"
-        + " | … to OpenVINO as it comes |",
+        + f" | {of_same(precision)[0]} | … to OpenVINO as it comes |",
         "|---|---|" + "---|" * (len(shown) + 2),
     ]
     for row in rows:
@@ -109,7 +122,7 @@ def markdown(facts, rows, absent):
             continue
         batch = f"{row[0]['batch']}{', latency' if row[0]['mode'] == 'latency' else ''}"
         cells = [cell(best(row, runtime, hint)) for _, runtime, hint in shown]
-        same = ratio(row, precision, [("onnxruntime", precision), ("openvino", precision)])
+        same = ratio(row, precision, of_same(precision)[1])
         default = ratio(row, precision, [("openvino", "default")])
         text.append(f"| {row[0]['model']} | {batch} | {' | '.join(cells)} | {same} | {default} |")
     return "\n".join(text) + "\n"
@@ -117,7 +130,7 @@ def markdown(facts, rows, absent):
 
 def write(folder, facts, rows, absent):
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = ["int8"] if facts["precision"] == "int8" else []
+    kinds = [] if facts["precision"] == "fp32" else [facts["precision"]]
     name = "-".join(["peers", *kinds, *([facts["isa_forced"]] if facts["isa_forced"] else [])])
     table = markdown(facts, rows, absent)
     (folder / f"{name}.md").write_text(table, encoding="utf-8")

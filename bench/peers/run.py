@@ -44,8 +44,12 @@ def parsed():
     parser.add_argument("--size", type=int, default=224, help="of their pictures, for MXNet, torch")
     parser.add_argument("--batch", default="8", help="batches of --model, N,N,… [%(default)s]")
     parser.add_argument("--only", help="standard models whose name contains this")
-    parser.add_argument(
+    lower = parser.add_mutually_exclusive_group()
+    lower.add_argument(
         "--int8", action="store_true", help="models in QDQ form, into peers-int8.md and .jsonl"
+    )
+    lower.add_argument(
+        "--bf16", action="store_true", help="Trawl in bf16, too, into peers-bf16.md and .jsonl"
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--windows", type=int, default=7)
@@ -60,7 +64,7 @@ def parsed():
     if unknown:
         parser.error(f"unknown peers: {', '.join(sorted(unknown))}")
     options.trawl = options.trawl.resolve()
-    options.precision = "int8" if options.int8 else "fp32"
+    options.precision = "int8" if options.int8 else "bf16" if options.bf16 else "fp32"
     options.environment = {**os.environ, **HOLD_ISA.get(options.isa, {})}
     options.switchless = {}
     if options.isa == "avx2":
@@ -69,15 +73,19 @@ def parsed():
 
 
 def rows_to_measure(options):
+    folder = options.environments / "models"
     if options.model:
         batches = [int(batch) for batch in options.batch.split(",")]
-        return suite.rows_of(options.model, options.size, batches, options.precision)
-    folder = options.environments / "models"
-    rows = suite.int8_rows(folder, options.trawl) if options.int8 else suite.standard_rows(folder)
-    chosen = [r for r in rows if not options.only or options.only.lower() in r.name.lower()]
-    if not chosen:
-        names = ", ".join(dict.fromkeys(row.name for row in rows))
-        sys.exit(f"no standard model's name contains '{options.only}'; they are {names}")
+        chosen = suite.rows_of(options.model, options.size, batches, options.precision)
+    else:
+        int8 = options.int8
+        rows = suite.int8_rows(folder, options.trawl) if int8 else suite.standard_rows(folder)
+        chosen = [r for r in rows if not options.only or options.only.lower() in r.name.lower()]
+        if not chosen:
+            names = ", ".join(dict.fromkeys(row.name for row in rows))
+            sys.exit(f"no standard model's name contains '{options.only}'; they are {names}")
+    if options.bf16:
+        return [suite.with_bf16(row, folder, options.trawl) for row in chosen if row.onnx]
     return chosen
 
 

@@ -21,7 +21,8 @@ class Row:
     size: int
     batch: int
     latency: bool = False  # one session on all threads, not one for each
-    precision: str = "fp32"  # "int8": the file is in QDQ form
+    precision: str = "fp32"  # "int8": the file is in QDQ form; "bf16": of floats rounded to it
+    package: str = ""  # Trawl's, for bf16
 
 
 @dataclasses.dataclass
@@ -36,16 +37,19 @@ class Contestant:
 
 def contestants(row, threads, runtimes):
     found = [Contestant("trawl", "Trawl", row.precision)]
+    if row.precision == "bf16":
+        found.append(Contestant("trawl", "Trawl"))
+    same = "fp32" if row.precision == "bf16" else row.precision
     shares = [1] if row.latency or threads == 1 else [1, threads]
     for sessions in shares:
         way = "1 session" if sessions == 1 else f"{sessions} sessions"
         if row.onnx:
-            found.append(Contestant("onnxruntime", way, row.precision, sessions))
-            found.append(Contestant("openvino", way, row.precision, sessions))
+            found.append(Contestant("onnxruntime", way, same, sessions))
+            found.append(Contestant("openvino", way, same, sessions))
             found.append(Contestant("openvino", way, "default", sessions))
     if row.symbol:
         found.append(Contestant("mxnet", "1 executor"))
-    if row.onnx and row.precision == "fp32":
+    if row.onnx and same == "fp32":
         found.append(Contestant("torch", "traced and frozen"))
     return [c for c in found if c.runtime == "trawl" or c.runtime in runtimes]
 
@@ -118,6 +122,15 @@ def quantised(name, folder, trawl):
         command += ["--layer-error=100", "--out", str(package)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return str(next(package.glob("*.onnx")))
+
+
+def with_bf16(row, folder, trawl):
+    """The row for bf16, with a package that is made once."""
+    package = folder / f"{pathlib.Path(row.onnx).stem}-bf16"
+    if not package.exists():
+        command = [str(trawl), "model", "quantize", row.onnx, "--precision", "bf16"]
+        subprocess.run(command + ["--out", str(package)], check=True, stdout=subprocess.DEVNULL)
+    return dataclasses.replace(row, precision="bf16", package=str(package), symbol="")
 
 
 def int8_rows(folder, trawl):
