@@ -127,6 +127,11 @@ void SettingsLoader::Set(const SettingDef& def, const std::vector<std::string>& 
     sources_[def.name] = source;
 }
 
+void SettingsLoader::SetDefault(const std::string& name, const std::string& value,
+                                const std::string& source) {
+  if (const SettingDef* def = FindSetting(name)) Set(*def, {value}, source);
+}
+
 void SettingsLoader::LoadYaml(const std::string& path) {
   try {
     const YAML::Node root = YAML::LoadFile(path);

@@ -111,9 +111,11 @@ std::string_view Title(SettingSection section);
 /// The setting's value in `settings` as one would type it.
 std::string FormatSetting(const SettingDef& def, const Settings& settings);
 
-/// Layers the sources; call in the order YAML, environment, flags. Not thread-safe; lives in main.
+/// Layers the sources; call in this order. Not thread-safe; lives in main.
 class SettingsLoader {
  public:
+  /// A default that only the running process can tell, and where it has it from; before the others.
+  void SetDefault(const std::string& name, const std::string& value, const std::string& source);
   /// Each records every problem that it meets; none stops at the first. A list replaces a list of a
   /// weaker source.
   void LoadYaml(const std::string& path);

@@ -152,8 +152,9 @@ void AddWorking(std::vector<SettingDef>& table) {
   table.push_back(
       Number("memory", &Settings::memory, section, "bytes", 64 << 20, 1'024 * kGiB,
              "What downloads, pictures being decoded, and models with their sessions may "
-             "hold together: at most a third of it downloads, and of the rest three "
-             "quarters models."));
+             "hold together: at most three quarters of it models, and of the rest a third "
+             "downloads. The default is 60 % of what control groups (memory.max, "
+             "memory.high, memory.limit_in_bytes) or RLIMIT_AS allow, where that is less."));
   table.push_back(Number("sessions", &Settings::sessions, section, "", 0, 1'024,
                          "Threads that infer at the same time, at most; 0: one per core."));
   table.push_back(Number("decode-threads", &Settings::decode_threads, section, "", 0, 1'024,

@@ -8,6 +8,8 @@
 #include <string>
 #include <thread>
 
+#include "worker/control_groups.h"
+
 namespace trawl::worker {
 namespace {
 
@@ -19,37 +21,34 @@ size_t AffinityCores() {
   return std::max(1U, std::thread::hardware_concurrency());
 }
 
-/// The quota in `<folder>/cpu.max` in cores ("200000 100000" is 2), or 0 when there is none.
-double QuotaCores(const std::string& folder) {
-  std::ifstream file(folder + "/cpu.max");
-  std::string quota;
-  double period_us = 0;
-  if (!(file >> quota >> period_us) || quota == "max" || period_us <= 0) return 0;
-  char* end = nullptr;
-  const double quota_us = std::strtod(quota.c_str(), &end);
-  return *end == '\0' && quota_us > 0 ? quota_us / period_us : 0;
-}
-
-/// This process's control group (version 2), as a path below the mount; "" when unknown.
-std::string ControlGroup() {
-  std::ifstream file("/proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {
-    if (line.starts_with("0::/")) return line.substr(3);
+/// The quota of a group in cores, or 0 when it has none. Version 2 keeps "200000 100000" in one
+/// file, which is 2, and "max 100000" for none; version 1 each number in its own, and -1 for none.
+double QuotaCores(const ControlGroup& group) {
+  double quota_us = 0, period_us = 0;
+  if (group.version == 2) {
+    std::ifstream(group.folder + "/cpu.max") >> quota_us >> period_us;
+  } else {
+    std::ifstream(group.folder + "/cpu.cfs_quota_us") >> quota_us;
+    std::ifstream(group.folder + "/cpu.cfs_period_us") >> period_us;
   }
-  return "";
+  return quota_us > 0 && period_us > 0 ? quota_us / period_us : 0;
 }
 
 }  // namespace
 
-size_t AvailableCores() {
+size_t AvailableCores(const std::string& root) {
   auto cores = static_cast<double>(AffinityCores());
-  // Every group up to the root may set a quota of its own; the tightest one holds.
-  for (std::string group = ControlGroup();; group.resize(group.rfind('/'))) {
-    const double quota = QuotaCores("/sys/fs/cgroup" + group);
+  for (const ControlGroup& group : ControlGroupsOf("cpu", root)) {
+    const double quota = QuotaCores(group);
     if (quota > 0) cores = std::min(cores, std::ceil(quota));
-    if (group.rfind('/') == std::string::npos) break;
   }
   return static_cast<size_t>(std::max(1.0, cores));
+}
+
+WorkerLimits::Shares WorkerLimits::Beside(size_t models) const {
+  const size_t rest = memory - std::min(models, model_bytes);
+  const size_t downloads = std::min(download_bytes, rest / 3);
+  return {.downloads = downloads, .pictures = rest - downloads};
 }
 
 WorkerLimits WorkerLimits::From(const Settings& settings, size_t cores) {
@@ -66,10 +65,9 @@ WorkerLimits WorkerLimits::From(const Settings& settings, size_t cores) {
   // Beyond what may be on the wire, a few bodies wait so that a free decoder finds work at once.
   const size_t downloads = setting(settings.downloads_in_flight);
   limits.download_slots = downloads + 4 * limits.decode_threads;
-  const size_t memory = setting(settings.memory);
-  limits.download_bytes = std::min(setting(settings.download_bytes_in_flight), memory / 3);
-  limits.decode_bytes = memory - limits.download_bytes;
-  limits.model_bytes = limits.decode_bytes - limits.decode_bytes / 4;
+  limits.memory = setting(settings.memory);
+  limits.download_bytes = setting(settings.download_bytes_in_flight);
+  limits.model_bytes = limits.memory - limits.memory / 4;
   // One batch in the making for each session beside the one that it runs.
   limits.prepared_images = 2 * limits.sessions * limits.batch_size;
   // Half of it keeps wire and cores busy while the other half is fetched, finishes or is committed.

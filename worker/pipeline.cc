@@ -15,8 +15,8 @@ Pipeline::Pipeline(const Settings& settings, const WorkerLimits& limits,
     : limits_(limits),
       pictures_(pictures),
       meter_(limits.threads, clock),
-      decode_memory_(limits.decode_bytes),
-      budget_{Budget(limits.download_slots), Budget(limits.download_bytes)},
+      decode_memory_(limits.Beside(0).pictures),
+      budget_{Budget(limits.download_slots), Budget(limits.Beside(0).downloads)},
       accepted_(limits.in_flight_objects + 1),
       scheduler_(limits, std::chrono::milliseconds(settings.batch_delay_ms), meter_, clock),
       models_(settings, clock, {limits.model_bytes, limits.sessions, limits.batch_size},
@@ -66,9 +66,11 @@ void Pipeline::Do(Task task, std::stop_token stop) {
   }
 }
 
-/// Models leave the rest of the memory to pictures.
+/// Models leave the rest of the memory to downloads and pictures.
 void Pipeline::Keep(const Models& models, size_t bytes) {
-  decode_memory_.SetCapacity(limits_.decode_bytes - std::min(bytes, limits_.model_bytes));
+  const auto [downloads, pictures] = limits_.Beside(bytes);
+  budget_.bytes.SetCapacity(downloads);
+  decode_memory_.SetCapacity(pictures);
   const std::lock_guard lock(mutex_);
   kept_ = models;
   for (const auto& session : idle_sessions_) session->KeepOnly(kept_);

@@ -6,19 +6,35 @@
 #include "storage/topics.h"
 #include "worker/limits.h"
 #include "worker/log_loop.h"
+#include "worker/memory_limit.h"
 #include "worker/pipeline.h"
 #include "worker/sandbox/decoder_pool.h"
 
 namespace trawl::worker {
+namespace {
 
-Status RunWorker(const WorkerOptions& options, StopSignals stop, LoadedModel known) {
-  TRAWL_TRY(options.log.EnsureTopics(storage::TopicSpecs(options.settings)));
-  const WorkerLimits limits = WorkerLimits::From(options.settings, AvailableCores());
+void TellReady(const WorkerOptions& options, const WorkerLimits& limits) {
+  const int64_t memory = options.settings.memory;
+  const auto most = TightestMemoryLimit();
   ops::Log(ops::LogLevel::kInfo, "worker ready",
            {{"name", options.name},
             {"queue", options.settings.queue},
             {"sessions", limits.sessions},
-            {"decode_threads", limits.decode_threads}});
+            {"decode_threads", limits.decode_threads},
+            {"memory", memory},
+            {"memory_limit", most ? fmt::format("{}", most->bytes) : "none"},
+            {"memory_limit_from", most ? most->source : "none"}});
+  if (most && memory > most->bytes)
+    ops::Log(ops::LogLevel::kWarn, "the setting memory is more than this process may have",
+             {{"memory", memory}, {"limit", most->bytes}, {"limit_from", most->source}});
+}
+
+}  // namespace
+
+Status RunWorker(const WorkerOptions& options, StopSignals stop, LoadedModel known) {
+  TRAWL_TRY(options.log.EnsureTopics(storage::TopicSpecs(options.settings)));
+  const WorkerLimits limits = WorkerLimits::From(options.settings, AvailableCores());
+  TellReady(options, limits);
   TRAWL_ASSIGN(const auto decoders,
                DecoderPool::Start(DecoderOptions::From(options.settings, options.decoder_command,
                                                        limits.decode_threads)));

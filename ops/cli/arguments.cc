@@ -12,6 +12,7 @@
 #include "engine/limits.h"
 #include "ops/cli/exit_code.h"
 #include "ops/telemetry/log.h"
+#include "worker/memory_limit.h"
 
 namespace trawl::ops {
 namespace {
@@ -428,6 +429,14 @@ std::string UnknownCommand(const CLI::App& app, int argc, const char* const* arg
   return "";
 }
 
+/// A container that may have less than the usual default needs has another one.
+void SetMemoryDefault(SettingsLoader& loader) {
+  const auto limit = worker::TightestMemoryLimit();
+  if (!limit || worker::MemoryWithin(*limit) >= Settings{}.memory) return;
+  loader.SetDefault("memory", fmt::format("{}", worker::MemoryWithin(*limit)),
+                    fmt::format("{} ({} bytes)", limit->source, limit->bytes));
+}
+
 }  // namespace
 
 std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
@@ -464,6 +473,7 @@ std::variant<Arguments, int> Parse(int argc, const char* const* argv) {
   const CLI::App* command = &parser.app;
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
   const SettingFlags& typed = flags[command];
+  SetMemoryDefault(arguments.loader);
   if (!typed.config.empty()) arguments.loader.LoadYaml(typed.config);
   arguments.loader.LoadEnvironment(environ);
   for (const auto& [name, values] : typed.values)

@@ -68,10 +68,11 @@ int SuggestDownloads(const ObjectCost& cost, int cores) {
 int64_t SuggestMemory(const SizeSummary& sizes, int downloads, int cores, size_t model_bytes) {
   const double on_the_wire = static_cast<double>(sizes.p95) * downloads;
   const double decoding = kPictureBytes * cores;
-  // The worker gives downloads a third at most, and decoding the rest.
+  // The worker gives models three quarters at most; of the rest downloads a third at most, and
+  // decoding what is left.
   const double pictures = std::max({kMinMemory, 3 * on_the_wire, decoding * 3 / 2});
   const auto model = static_cast<double>(model_bytes);
-  const double wanted = std::max(pictures + model, 2 * model);
+  const double wanted = std::max(pictures + model, model * 4 / 3);
   return static_cast<int64_t>(std::ceil(wanted / kMemoryStep) * kMemoryStep);
 }
 

@@ -220,7 +220,7 @@ class Scenario {
   /// Budgets are what threads wait for, so nobody may ever have to; intake pauses instead.
   worker::WorkerLimits Limits() {
     worker::WorkerLimits limits = worker::WorkerLimits::From(settings_, 2);
-    limits.download_slots = limits.download_bytes = limits.decode_bytes = size_t{1} << 40U;
+    limits.download_slots = limits.download_bytes = limits.memory = size_t{1} << 40U;
     limits.in_flight_objects = static_cast<size_t>(simulator_.Pick(8, 100));
     limits.resume_objects = limits.in_flight_objects * 3 / 4;
     return limits;

@@ -50,6 +50,17 @@ TEST_F(SettingsTest, FlagBeatsEnvironmentBeatsFileBeatsDefault) {
   EXPECT_EQ(loader_.SourceOf("batch-keys"), "default");
 }
 
+TEST_F(SettingsTest, ADefaultOfTheProcessIsBeatenByAnyOtherSource) {
+  loader_.SetDefault("memory", "123456789", "memory.max");
+  loader_.SetDefault("batch-size", "7", "somewhere");
+  loader_.SetFlag("batch-size", {"4"});
+  const Settings settings = Finish();
+  EXPECT_EQ(settings.memory, 123'456'789);
+  EXPECT_EQ(loader_.SourceOf("memory"), "memory.max");
+  EXPECT_EQ(settings.batch_size, 4);
+  EXPECT_EQ(loader_.SourceOf("batch-size"), "flag --batch-size");
+}
+
 TEST_F(SettingsTest, ReportsEveryProblemAtOnceWithLineAndSuggestion) {
   loader_.LoadYaml(WriteYaml("batch-sise: 2\nsessions: many\nlog-level: loud\n"));
   loader_.SetFlag("replication", {"0"});

@@ -70,7 +70,8 @@ TEST(Forecast, MemoryHoldsWhatIsOnTheWireAndWhatIsDecoded) {
   EXPECT_EQ(SuggestMemory({.p95 = 8U << 20}, 64, 2, 0), 1536 * mebibyte);
   EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 16, 0), 1664 * mebibyte);
   EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 2, 100 * mebibyte), 384 * mebibyte);
-  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 2, 640 * mebibyte), 1280 * mebibyte);
+  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 2, 1536 * mebibyte), 2048 * mebibyte);
+  EXPECT_EQ(SuggestMemory({.p95 = 100'000}, 40, 2, 640 * mebibyte), 896 * mebibyte);
 }
 
 TEST(Forecast, CostsAllWorkersForTheWholeTime) {

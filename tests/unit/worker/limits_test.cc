@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <thread>
 
 namespace trawl::worker {
@@ -52,16 +53,20 @@ TEST(WorkerLimits, LetsEnoughIntoFlightToKeepEveryStageBusy) {
   }
 }
 
-TEST(WorkerLimits, SharesOneMemoryBetweenDownloadsAndDecoding) {
+TEST(WorkerLimits, SharesOneMemoryBetweenDownloadsPicturesAndModels) {
   Settings settings;
   for (const int64_t memory : {64LL << 20, 1LL << 30, 64LL << 30}) {
     settings.memory = memory;
     const WorkerLimits limits = WorkerLimits::From(settings, 2);
-    EXPECT_EQ(limits.download_bytes + limits.decode_bytes, static_cast<size_t>(memory));
-    EXPECT_GE(limits.decode_bytes, static_cast<size_t>(memory) / 2);
-    EXPECT_GE(limits.model_bytes, static_cast<size_t>(memory) / 2 - 1);
-    EXPECT_LT(limits.model_bytes, limits.decode_bytes);
-    EXPECT_LE(limits.download_bytes, static_cast<size_t>(settings.download_bytes_in_flight));
+    const auto all = static_cast<size_t>(memory);
+    EXPECT_EQ(limits.model_bytes, all / 4 * 3);
+    for (const size_t models : {size_t{0}, all / 10, all / 2, limits.model_bytes, all, 2 * all}) {
+      const auto [downloads, pictures] = limits.Beside(models);
+      EXPECT_EQ(downloads + pictures, all - std::min(models, limits.model_bytes));
+      EXPECT_GE(pictures, 2 * downloads);
+      EXPECT_GT(downloads, 0U);
+      EXPECT_LE(downloads, static_cast<size_t>(settings.download_bytes_in_flight));
+    }
   }
 }
 
