@@ -1,45 +1,14 @@
-"""A name server whose answers a test decides, and a network of the test's own to ask it in.
+"""A name server whose answers a test decides, for a network of its own (own_network.py): it is
+asked on port 53 by whoever reads RESOLV_CONF."""
 
-The library that looks names up asks whom /etc/resolv.conf names, on port 53: neither can be changed
-for one program. A network and a mount namespace can hold another file and a port 53 of their own.
-"""
-
-import fcntl
-import os
 import socket
 import struct
-import subprocess
-import sys
-import tempfile
 import threading
 
-_ENTERED = "TRAWL_TEST_NETWORK"
 _ADDRESS = ("127.0.0.1", 53)
 _SERVFAIL = 2
 _A = 1
-_RESOLV_CONF = f"nameserver {_ADDRESS[0]}\noptions timeout:1 attempts:1\n"
-
-
-def enter_own_network():
-    """Starts this script again in namespaces of its own, where names are asked of a NameServer.
-    Whoever is not root becomes it in a user namespace; where the host allows none, this fails."""
-    if _ENTERED not in os.environ:
-        command = ["unshare", "--net", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
-        os.environ[_ENTERED] = "1"
-        os.execvp(command[0], [*command, sys.executable, *sys.argv])
-    _loopback_up()
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-        file.write(_RESOLV_CONF)
-        file.flush()
-        os.chmod(file.name, 0o644)
-        target = os.path.realpath("/etc/resolv.conf")
-        subprocess.run(["mount", "--bind", file.name, target], check=True)
-
-
-def _loopback_up():
-    set_flags, up_and_running = 0x8914, 0x41  # SIOCSIFFLAGS, IFF_UP | IFF_RUNNING
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, set_flags, struct.pack("16sh14x", b"lo", up_and_running))
+RESOLV_CONF = f"nameserver {_ADDRESS[0]}\noptions timeout:1 attempts:1\n"
 
 
 class NameServer:

@@ -2,12 +2,11 @@
 and none is blamed. A proxy before a real S3 server plays the trouble; requests are counted."""
 
 import itertools
-import json
 import threading
 import unittest
 
-import s3_client
 import trawl_e2e as e2e
+from store_case import StoreCase
 from troubled_store import TroubledStore
 
 SLOW_DOWN = (
@@ -19,25 +18,12 @@ INVALID_KEY = (403, b"<Error><Code>InvalidAccessKeyId</Code></Error>")
 DENIED = (403, b"<Error><Code>AccessDenied</Code></Error>")
 
 
-class OutageTest(e2e.EndToEndTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.s3 = s3_client.S3Server()
-        cls.addClassCleanup(cls.s3.close)
-        pictures = e2e.sample_pictures()
-        cls.keys = [f"many/{i:03}.jpg" for i in range(200)]
-        for i, key in enumerate(cls.keys):
-            cls.s3.put(key, pictures[i % len(pictures)])
-
+class OutageTest(StoreCase):
     def setUp(self):
         super().setUp()
         self.trouble = TroubledStore(self.s3.port)
         self.addCleanup(self.trouble.close)
-        self.endpoint = f"http://127.0.0.1:{self.trouble.server_address[1]}"
-
-    def arguments(self):
-        command = ("run", "s3://photos/many/", "--model", e2e.MODEL, "--db", self.db, "--job", "j")
-        return command, self.s3.environment | {"TRAWL_S3_ENDPOINT": self.endpoint}
+        self.endpoint = f"http://127.0.0.1:{self.trouble.server_port}"
 
     def run_through(self, reply, after):
         """Runs a job whose server answers `reply` to everybody once `after` objects were served,
@@ -54,37 +40,22 @@ class OutageTest(e2e.EndToEndTest):
             return reply
 
         self.trouble.decide = decide
-        self.db = self.dir / f"{len(list(self.dir.iterdir()))}.sqlite"
-        command, env = self.arguments()
-        path = self.dir / "log"
-        with open(path, "w", encoding="utf-8") as log:
-            job = e2e.start(*command, env=env, log=log)
-        self.addCleanup(job.kill)
-        e2e.wait_until(lambda: "downloads are paused" in path.read_text(), "a pause")
+        self.start(self.endpoint)
+        self.wait_for_words("downloads are paused")
         sick.clear()
-        job.wait(e2e.TIMEOUT_S)
-        self.assert_all_done(job.returncode, path.read_text())
-
-    def assert_all_done(self, returncode, log):
-        self.assertEqual(returncode, 0, log)
-        self.assert_each_key_once("j", self.keys)
-        self.assertEqual(e2e.query(self.db, "SELECT count(*) FROM failures"), [(0,)])
+        self.assert_all_done()
 
     def test_thirty_percent_slow_down(self):
         turns = itertools.cycle((1, 0, 0, 1, 0, 0, 1, 0, 0, 0))  # a die would be unlucky at times
         self.trouble.decide = lambda key: SLOW_DOWN if next(turns) else None
-        command, env = self.arguments()
-        done = e2e.trawl(*command, env=env)
-        self.assert_all_done(done.returncode, done.stderr)
-        told = self.assert_told(done.stderr)
-        most = 1.6 * len(self.keys) + told["hedges"]
-        self.assertLessEqual(self.trouble.count(), most, done.stderr)
+        self.start(self.endpoint)
+        self.assert_all_done()
+        most = 1.6 * len(self.keys) + self.assert_told()["hedges"]
+        self.assertLessEqual(self.trouble.count(), most, self.log.read_text())
 
-    def assert_told(self, log):
+    def assert_told(self):
         """`trawl status` tells throttling apart from failures, and what was asked for."""
-        told = json.loads(e2e.trawl("status", "j", "--db", self.db, "--json").stdout)
-        downloads = told["downloads"]
-        self.assertEqual((told["done"], told["failed"]), (len(self.keys), 0), log)
+        downloads = self.downloads()
         self.assertGreater(downloads["throttled"], 0.1 * len(self.keys), downloads)
         self.assertGreaterEqual(downloads["retries"], downloads["throttled"] * 0.9, downloads)
         # Listings are counted, too, and the proxy does not see what was sent off too late.
@@ -107,15 +78,12 @@ class OutageTest(e2e.EndToEndTest):
 
     def test_one_forbidden_object_is_one_failure(self):
         self.trouble.decide = lambda key: DENIED if key == "many/100.jpg" else None
-        command, env = self.arguments()
-        done = e2e.trawl(*command, env=env)
-        self.assertEqual(done.returncode, 1, done.stderr)
-        self.assert_each_key_once("j", self.keys)
+        self.start(self.endpoint)
+        self.assert_ends_with(1)
         self.assertEqual(
             e2e.query(self.db, "SELECT key, code FROM failures"), [("many/100.jpg", "forbidden")]
         )
-        told = json.loads(e2e.trawl("status", "j", "--db", self.db, "--json").stdout)
-        most = 1 + told["downloads"]["hedges"]  # each of them a second request for a late answer
+        most = 1 + self.downloads()["hedges"]  # each of them a second request for a late answer
         self.assertLessEqual(self.trouble.requests["many/100.jpg"], most)
 
 
