@@ -59,10 +59,8 @@ void AddProducing(std::vector<SettingDef>& table) {
   const Section section = Section::kProducing;
   table.push_back(Number("batch-keys", &Settings::batch_keys, section, "", 1, 1'000,
                          "Object keys per work message."));
-  table.push_back(
-      Number("list-page-keys", &Settings::list_page_keys, section, "", 1, 1'000,
-             "Keys per listing page; a page is one transaction, and up to four are while "
-             "transactions take longer than 200 ms."));
+  table.push_back(Number("list-page-keys", &Settings::list_page_keys, section, "", 1, 1'000,
+                         "Keys per listing page; a page is one transaction."));
   table.push_back(Number("list-concurrency", &Settings::list_concurrency, section, "", 0, 64,
                          "Pages of a bucket that are listed at the same time, in as many places of "
                          "it; other sources: pages listed ahead. 0: none ahead."));

@@ -11,9 +11,8 @@ namespace {
 /// Reads a manifest. A key that comes twice is one object.
 class ManifestFeed final : public Feed {
  public:
-  /// `piped`: whoever writes it may take his time.
-  ManifestFeed(std::unique_ptr<ManifestReader> reader, KeyFilter filter, bool piped)
-      : reader_(std::move(reader)), filter_(std::move(filter)), piped_(piped) {}
+  ManifestFeed(std::unique_ptr<ManifestReader> reader, KeyFilter filter)
+      : reader_(std::move(reader)), filter_(std::move(filter)) {}
 
   /// Reads over what is enqueued already, and remembers its keys.
   Status SkipTo(const ListingCursor& cursor) {
@@ -49,12 +48,9 @@ class ManifestFeed final : public Feed {
     return page;
   }
 
-  bool IsReady() override { return !piped_; }
-
  private:
   std::unique_ptr<ManifestReader> reader_;
   const KeyFilter filter_;
-  const bool piped_;
   KeySet seen_;
 };
 
@@ -91,8 +87,6 @@ class InventoryFeed final : public Feed {
     return page;
   }
 
-  bool IsReady() override { return true; }  // but once a data file
-
  private:
   const FeedSource from_;
   const std::string digest_hex_;
@@ -120,8 +114,7 @@ Result<std::unique_ptr<Feed>> OpenFeed(const FeedSource& from, const ListingCurs
   TRAWL_ASSIGN(auto reader,
                ManifestReader::Open(from.manifest_path, from.source, from.manifest_column,
                                     from.settings, std::move(stop)));
-  auto feed =
-      std::make_unique<ManifestFeed>(std::move(reader), from.filter, from.manifest_path == "-");
+  auto feed = std::make_unique<ManifestFeed>(std::move(reader), from.filter);
   TRAWL_TRY(feed->SkipTo(cursor));
   return feed;
 }

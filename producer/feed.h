@@ -30,8 +30,6 @@ class Feed {
   /// Errors: the object store's; kDataLoss when it does not list in the order of the keys' bytes;
   /// kInvalidArgument for a manifest's line; kCancelled.
   virtual Result<FeedPage> Next(int max_objects) = 0;
-  /// Next would wait for nobody.
-  virtual bool IsReady() = 0;
 };
 
 /// What is to be read; see ProducerOptions for each.

@@ -54,11 +54,6 @@ Result<FeedPage> ListingFeed::Next(int max_objects) {
   return std::move(*page);
 }
 
-bool ListingFeed::IsReady() {
-  const std::lock_guard lock(mutex_);
-  return plan_.ready() > 0;
-}
-
 std::optional<ListingPlan::Task> ListingFeed::AwaitTask(std::stop_token stop) {
   std::unique_lock lock(mutex_);
   std::optional<ListingPlan::Task> task;

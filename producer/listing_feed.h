@@ -29,7 +29,6 @@ class ListingFeed final : public Feed {
   ~ListingFeed() override;
 
   Result<FeedPage> Next(int max_objects) override;
-  bool IsReady() override;
 
  private:
   void List(std::stop_token stop) noexcept;

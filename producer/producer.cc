@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <vector>
 
 #include "config/set_digest.h"
 #include "ops/telemetry/log.h"
@@ -20,10 +19,6 @@ using std::chrono::milliseconds;
 using storage::OutgoingRecord;
 
 constexpr milliseconds kPausePoll{1'000};  // how soon a resumed job is listed on
-/// A transaction that took longer takes its time for the way to the brokers, not for its keys: the
-/// next one takes twice as many pages, if they are there, and at most so many.
-constexpr milliseconds kQuickTransaction{200};
-constexpr size_t kPagesMax = 4;
 
 std::string InputOf(const ProducerOptions& options) {
   return InputName(options.prefix, options.manifest_path, options.manifest_column, options.filter);
@@ -107,12 +102,8 @@ class Enqueuer {
     return OkStatus();  // the next update takes the job back from whoever resumed it
   }
 
-  /// How many pages the next transaction may take.
-  size_t pages_max() const { return pages_max_; }
-
-  /// Enqueues the pages, all or nothing, and moves the job's record behind them.
-  Status Enqueue(const std::vector<FeedPage>& pages, std::stop_token stop) {
-    const auto began = options_.clock.Now();
+  /// Enqueues the page, all or nothing, and moves the job's record behind it.
+  Status Enqueue(const FeedPage& page, std::stop_token stop) {
     const JobRecord before = job();
     const auto change = [&](JobRecord& next, std::vector<OutgoingRecord>& out) -> Status {
       TRAWL_TRY(CheckNotCancelled(next));
@@ -121,15 +112,13 @@ class Enqueuer {
           next.cursor.entries != before.cursor.entries || next.cursor.files != before.cursor.files)
         return Error(Code::kFailedPrecondition, "another producer of this job took over");
       if (!ledger_->exists()) StartJob(next);
-      for (const FeedPage& page : pages) AddBatches(page, next, out);
-      next.cursor = pages.back().cursor;
-      if (pages.back().last) next.state = JobState::kSealed;
+      AddBatches(page, next, out);
+      next.cursor = page.cursor;
+      if (page.last) next.state = JobState::kSealed;
       return OkStatus();
     };
     if (const Status status = ledger_->Update(change, std::move(stop)); !status.ok())
       return Annotate(status, "enqueueing job {}", options_.job_id);
-    const bool quick = options_.clock.Now() - began <= kQuickTransaction;
-    pages_max_ = quick ? std::max<size_t>(pages_max_ / 2, 1) : std::min(2 * pages_max_, kPagesMax);
     return OkStatus();
   }
 
@@ -170,35 +159,7 @@ class Enqueuer {
   const ProducerOptions& options_;
   const std::string work_topic_ = storage::WorkTopic(options_.settings.queue);
   int partitions_ = 1;
-  size_t pages_max_ = 1;
   std::unique_ptr<JobLedger> ledger_;
-};
-
-/// Takes a feed's pages together that go into one transaction.
-class Pager {
- public:
-  explicit Pager(Feed& feed) : feed_(feed) {}
-
-  /// The next page, and at most `pages_max` with those behind it that nobody has to wait for.
-  /// Errors: the feed's; that of a page behind others is told when those have been taken.
-  Result<std::vector<FeedPage>> Next(size_t pages_max, int max_objects) {
-    std::vector<FeedPage> pages;
-    while (failure_.ok()) {
-      Result<FeedPage> page = feed_.Next(max_objects);
-      if (!page) {
-        failure_ = page.error();
-        break;
-      }
-      pages.push_back(std::move(*page));
-      if (pages.back().last || pages.size() == pages_max || !feed_.IsReady()) break;
-    }
-    if (pages.empty()) return tl::unexpected(failure_);
-    return pages;
-  }
-
- private:
-  Feed& feed_;
-  Status failure_;
 };
 
 }  // namespace
@@ -228,15 +189,13 @@ Result<ProducerReport> RunProducer(const ProducerOptions& options, StopSignals s
   if (report.was_sealed) return report;
   TRAWL_ASSIGN(const auto feed, OpenFeed(SourceOf(options), enqueuer.job().cursor, stop.drain));
   uint64_t duplicates = 0;
-  Pager pager(*feed);
   while (!enqueuer.sealed()) {
     if (stop.drain.stop_requested()) return Error(Code::kCancelled, "interrupted while listing");
     TRAWL_TRY(enqueuer.WaitWhilePaused(stop.drain));
-    const auto pages =
-        pager.Next(enqueuer.pages_max(), static_cast<int>(options.settings.list_page_keys));
-    if (!pages) return Annotate(pages.error(), "listing {}", options.spec.source);
-    for (const FeedPage& page : *pages) duplicates += page.duplicates;
-    TRAWL_TRY(enqueuer.Enqueue(*pages, stop.drain));
+    Result<FeedPage> page = feed->Next(static_cast<int>(options.settings.list_page_keys));
+    if (!page) return Annotate(page.error(), "listing {}", options.spec.source);
+    duplicates += page->duplicates;
+    TRAWL_TRY(enqueuer.Enqueue(*page, stop.drain));
     if (options.on_progress) options.on_progress(enqueuer.job());
   }
   if (duplicates > 0)

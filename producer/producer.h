@@ -1,6 +1,6 @@
 #pragma once
 // The producer: lists a source (or reads a manifest) page by page and enqueues batches of keys.
-// Some pages' batches and the listing cursor are one transaction, so a killed producer goes on
+// Each page's batches and the listing cursor are one transaction, so a killed producer goes on
 // where it was and enqueues nothing twice.
 
 #include <functional>
@@ -26,7 +26,7 @@ struct ProducerOptions {
   std::string manifest_path;         // empty: list the source; "-": stdin; s3://…
   std::string manifest_column = "";  // CSV: where the keys are
   KeyFilter filter = {};
-  std::function<void(const JobRecord&)> on_progress;  // after each transaction; may be empty
+  std::function<void(const JobRecord&)> on_progress;  // after each page; may be empty
   Clock& clock = SystemClock();
 };
 

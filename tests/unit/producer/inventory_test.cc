@@ -17,7 +17,6 @@
 #include "storage/topics.h"
 #include "tests/support/faulty_log.h"
 #include "tests/support/gzip.h"
-#include "tests/support/manual_clock.h"
 #include "tests/support/temp_dir.h"
 
 namespace trawl::producer {
@@ -230,8 +229,7 @@ class InventoryJobTest : public InventoryTest {
                         .spec = spec_,
                         .prefix = prefix,
                         .manifest_path = manifest_,
-                        .on_progress = std::move(on_progress),
-                        .clock = clock_},
+                        .on_progress = std::move(on_progress)},
                        stop);
   }
 
@@ -257,7 +255,6 @@ class InventoryJobTest : public InventoryTest {
   Settings settings_;
   JobSpec spec_;
   std::unique_ptr<storage::ObjectStore> objects_ = storage::OpenObjectStore({}).value();
-  trawl::testing::ManualClock clock_;  // a page a transaction, however slow the machine is
 };
 
 TEST_F(InventoryJobTest, EachKeyIsEnqueuedOnceWhereverTheProducerIsStopped) {

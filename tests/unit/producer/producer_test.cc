@@ -136,23 +136,6 @@ TEST_F(ProducerTest, AnyCommitMayFailBeforeOrAfterItTookEffect) {
   }
 }
 
-TEST_F(ProducerTest, ATransactionTakesMorePagesTheLongerTheOneBeforeTook) {
-  manifest_ = (dir_.path() / "keys.txt").string();
-  std::ofstream file(manifest_);
-  for (int i = 0; i < 110; ++i) file << "picture " << i << ".jpg\n";
-  file.close();
-  std::vector<uint64_t> enqueued;
-  trawl::testing::FaultyLog log(*log_, [&](const storage::Transaction&) {
-    clock_.Advance(std::chrono::milliseconds(enqueued.size() < 3 ? 700 : 100));
-    return trawl::testing::CommitFate();
-  });
-  ProducerOptions options = Options(log);
-  options.on_progress = [&](const JobRecord& job) { enqueued.push_back(job.objects); };
-  ASSERT_TRUE(RunProducer(options, {}));
-  // Pages of 7: one, two, four, and no more; then the way is short: two, one, one, and the rest.
-  EXPECT_EQ(enqueued, (std::vector<uint64_t>{7, 21, 49, 77, 91, 98, 105, 110}));
-}
-
 TEST_F(ProducerTest, APartOfTheLogThatIsOutOfReachIsWaitedForAMinute) {
   trawl::testing::FaultyLog log(
       *log_, [](const storage::Transaction&) { return trawl::testing::CommitFate(); });
