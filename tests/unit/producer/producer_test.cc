@@ -96,6 +96,7 @@ class ProducerTest : public ::testing::Test {
   const std::filesystem::path folder_ = dir_.path() / "pictures";
   std::string manifest_;
   trawl::testing::ManualClock clock_;
+  std::stop_source stop_;
   KeyFilter filter_;
   Settings settings_;
   JobSpec spec_;
@@ -149,9 +150,8 @@ TEST_F(ProducerTest, APartOfTheLogThatIsOutOfReachIsWaitedForAMinute) {
   EXPECT_EQ(Produce(log).error().code(), Code::kUnavailable);
   EXPECT_EQ(clock_.Now() - before, std::chrono::minutes(1));
   log.RefuseProducers(100);
-  std::stop_source stop;
-  stop.request_stop();
-  EXPECT_EQ(RunProducer(Options(log), {stop.get_token(), {}}).error().code(), Code::kCancelled);
+  stop_.request_stop();
+  EXPECT_EQ(RunProducer(Options(log), {stop_.get_token(), {}}).error().code(), Code::kCancelled);
   EXPECT_EQ(log.refusals(), 99);
 }
 
@@ -412,10 +412,9 @@ TEST_F(ProducerTest, AListingWaitsForAStoreThatHasListed) {
 TEST_F(ProducerTest, AListingThatWaitsCanBeInterrupted) {
   settings_.list_concurrency = 2;
   settings_.list_page_keys = 2;
-  std::stop_source stop;
   constexpr int kForever = 1'000'000;
-  objects_ = std::make_unique<AilingStore>(1, kForever, [&] { stop.request_stop(); });
-  EXPECT_EQ(RunProducer(Options(*log_), {stop.get_token(), {}}).error().code(), Code::kCancelled);
+  objects_ = std::make_unique<AilingStore>(1, kForever, [this] { stop_.request_stop(); });
+  EXPECT_EQ(RunProducer(Options(*log_), {stop_.get_token(), {}}).error().code(), Code::kCancelled);
   objects_ = std::make_unique<BucketStore>();
   ExpectEachFileOnce(Produce(*log_).value());
 }
