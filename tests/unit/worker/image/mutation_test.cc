@@ -14,7 +14,7 @@ using PicturesOfAFormat = std::vector<File> (*)();
 class Mutation : public ::testing::TestWithParam<PicturesOfAFormat> {};
 
 TEST_P(Mutation, NeverCrashesAndAlwaysSaysTheSame) {
-  const uint64_t count = MutantCount(1'000);
+  const uint64_t count = MutantCount(10'000);
   const uint64_t decoded = ExpectOneVerdictOnMutants(GetParam()(), count);
   // Some survive (flips in tables or metadata), most must not.
   EXPECT_GT(decoded, 0u);
