@@ -432,8 +432,10 @@ std::string UnknownCommand(const CLI::App& app, int argc, const char* const* arg
 /// A container that may have less than the usual default needs has another one.
 void SetMemoryDefault(SettingsLoader& loader) {
   const auto limit = worker::TightestMemoryLimit();
-  if (!limit || worker::MemoryWithin(*limit) >= Settings{}.memory) return;
-  loader.SetDefault("memory", fmt::format("{}", worker::MemoryWithin(*limit)),
+  if (!limit) return;
+  const auto memory = worker::MemoryWithin(*limit);
+  if (memory >= Settings{}.memory) return;
+  loader.SetDefault("memory", fmt::format("{}", memory),
                     fmt::format("{} ({} bytes)", limit->source, limit->bytes));
 }
 

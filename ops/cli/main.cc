@@ -34,8 +34,8 @@ std::string LogLevelFor(const Arguments& arguments) {
 /// keep what downloads of that size left behind: a worker that may hold 300 MiB then takes 480.
 void GiveLargeBlocksBack() {
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
-  mallopt(M_TRIM_THRESHOLD,
-          4 << 20);  // with the other one set, every freed tensor would be trimmed
+  // With the other one set, every freed tensor would be trimmed.
+  mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
 int Dispatch(const Arguments& arguments) {

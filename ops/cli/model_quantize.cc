@@ -247,7 +247,7 @@ Status CheckNew(const std::string& folder) {
   return Error(Code::kAlreadyExists, "{} exists; --out names a folder to be made", folder);
 }
 
-Result<Candidate> InIntegers(Graph graph, const ModelQuantizeArguments& arguments,
+Result<Candidate> InIntegers(const Graph& graph, const ModelQuantizeArguments& arguments,
                              const Bench& bench, const SignalStops& signals) {
   TRAWL_ASSIGN(
       Calibration calibration,
