@@ -72,6 +72,7 @@ struct Settings {
   int64_t commit_results = 1'000;    // results per transaction, at most, while they are quick
   int64_t commit_interval_ms = 500;  // a finished batch waits this long at most for its transaction
   int64_t drain_timeout_ms = 25'000;
+  std::string spot_notice = "off";  // off | ec2
   std::string worker_slot;  // a name that survives restarts; empty: host and a random suffix
 
   // Results.

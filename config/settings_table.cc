@@ -171,6 +171,12 @@ void AddWorking(std::vector<SettingDef>& table) {
                          60'000, "A finished batch waits this long at most for its transaction."));
   table.push_back(Number("drain-timeout-ms", &Settings::drain_timeout_ms, section, "ms", 0,
                          3'600'000, "After SIGTERM: the time to finish what was accepted."));
+  table.push_back(
+      Text("spot-notice", &Settings::spot_notice, section,
+           "Whose notice that this machine is about to be taken back is taken for a SIGTERM; ec2: "
+           "a Spot instance's metadata service, asked every 2 s (version 2; "
+           "AWS_EC2_METADATA_SERVICE_ENDPOINT counts).",
+           {"off", "ec2"}));
   table.push_back(Text("worker-slot", &Settings::worker_slot, section,
                        "A name of this worker that survives restarts (a StatefulSet's ordinal); "
                        "never shared by two."));

@@ -17,6 +17,7 @@
 #include "ops/cli/failing_jobs.h"
 #include "ops/cli/job_setup.h"
 #include "ops/cli/progress.h"
+#include "ops/cli/spot_notice.h"
 #include "ops/cli/text.h"
 #include "producer/producer.h"
 #include "storage/collector/collector.h"
@@ -160,6 +161,8 @@ int Produce(const ProducerArguments& arguments, const Settings& settings, Signal
 }
 
 int Work(const Settings& settings, SignalStops& signals) {
+  const auto watch = WatchForSpotNotice(settings, signals);
+  if (!watch) return Fail(watch.error());
   return Ended(RunFleetWorker(settings, signals.stops()), signals);
 }
 

@@ -17,6 +17,7 @@
 #include "ops/cli/job_log.h"
 #include "ops/cli/job_setup.h"
 #include "ops/cli/progress.h"
+#include "ops/cli/spot_notice.h"
 #include "ops/cli/text.h"
 #include "ops/telemetry/log.h"
 #include "producer/commands.h"
@@ -264,6 +265,8 @@ int Run(const RunArguments& arguments, Settings settings, SignalStops& signals) 
   if (settings.allow_root.empty()) settings.allow_root = {"/"};
   settings.work_partitions = std::min(settings.work_partitions, kRunWorkPartitions);
 
+  const auto watch = WatchForSpotNotice(settings, signals);
+  if (!watch) return Fail(watch.error());
   const auto started = SystemClock().Now();
   auto prepared = PrepareJob(arguments.job, settings, signals.stops().drain);
   if (!prepared) return Fail(prepared.error());

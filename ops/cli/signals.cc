@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <utility>
 
 #include "config/check.h"
 #include "config/clock.h"
@@ -52,18 +53,21 @@ SignalStops::SignalStops(int64_t drain_timeout_ms) {
 SignalStops::~SignalStops() = default;
 
 void SignalStops::Receive(std::stop_token stop, int64_t drain_timeout_ms) {
-  constexpr int kTickMs = 50;  // how long the destructor may have to wait
+  constexpr int kTickMs =
+      50;  // how long the destructor, and who asks for a drain, may have to wait
+  bool signalled_before = false;
   std::chrono::steady_clock::time_point deadline;
   while (!stop.stop_requested()) {
     const bool signalled = WaitForSignal(kTickMs);
+    const bool again = signalled && std::exchange(signalled_before, true);
     const bool late = drain_.stop_requested() && SystemClock().Now() > deadline;
     if (abort_.stop_requested()) {
       // Somebody is stuck in a library's call. Whatever is not committed will be done again.
       if (late) std::_Exit(kExitInterrupted);
-    } else if (late || (signalled && drain_.stop_requested())) {
+    } else if (late || again) {
       deadline = SystemClock().Now() + kAbortTimeout;
       abort_.request_stop();
-    } else if (signalled) {
+    } else if ((signalled || asked_) && !drain_.stop_requested()) {
       deadline = SystemClock().Now() + std::chrono::milliseconds(drain_timeout_ms);
       drain_.request_stop();
     }

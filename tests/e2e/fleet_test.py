@@ -57,15 +57,6 @@ class FleetTest(e2e.FleetCase):
             else {"done": 0, "failed": 0, "state": "unknown"}
         )
 
-    def assert_exactly_once(self, keys):
-        waited = e2e.trawl("status", self.job, "--db", self.db, "--wait", timeout=2 * e2e.TIMEOUT_S)
-        self.assertEqual(waited.returncode, 0, waited.stderr + self.log_text()[-3000:])
-        self.assert_each_key_once(self.job, keys)
-        # An independent reader of the committed topic saw the same.
-        records = [json.loads(value) for _, value in self.broker.committed_records("trawl.results")]
-        topic = [record["key"] for record in records if record["job"] == self.job]
-        self.assertEqual(sorted(topic), sorted(keys))
-
     def test_three_workers_and_a_thousand_keys(self):
         collector = self.start("collector", "--db", self.db)
         workers = [self.start_worker() for _ in range(3)]

@@ -6,6 +6,7 @@ is missing fails, by name.
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -259,3 +260,12 @@ class FleetCase(EndToEndTest):
 
     def log_text(self):
         return (self.dir / "log.txt").read_text()
+
+    def assert_exactly_once(self, keys):
+        waited = trawl("status", self.job, "--db", self.db, "--wait", timeout=2 * TIMEOUT_S)
+        self.assertEqual(waited.returncode, 0, waited.stderr + self.log_text()[-3000:])
+        self.assert_each_key_once(self.job, keys)
+        # An independent reader of the committed topic saw the same.
+        records = [json.loads(value) for _, value in self.broker.committed_records("trawl.results")]
+        topic = [record["key"] for record in records if record["job"] == self.job]
+        self.assertEqual(sorted(topic), sorted(keys))

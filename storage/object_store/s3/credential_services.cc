@@ -5,15 +5,14 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <pugixml.hpp>
 #include <utility>
-#include <vector>
 
 #include "config/json_reader.h"
 #include "config/utc_time.h"
-#include "storage/object_store/http/http_call.h"
+#include "storage/object_store/s3/instance_metadata.h"
 #include "storage/object_store/s3/profile.h"
+#include "storage/object_store/s3/service_call.h"
 #include "storage/object_store/uri.h"
 
 namespace trawl::storage {
@@ -21,35 +20,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr uint64_t kAnswerBytesMax = 64 << 10;
 constexpr size_t kTokenBytesMax = 64 << 10;
 constexpr const char* kContainerAddress = "http://169.254.170.2";
-constexpr const char* kInstanceAddress = "http://169.254.169.254";
-
-// These alone may reach link-local addresses and this machine: operators name them, never messages.
-constexpr AddressPolicy kOperatorsOwn{.loopback = true, .link_local = true};
-
-std::string_view Text(const HttpReply& reply) {
-  return {reinterpret_cast<const char*>(reply.body.data()), reply.body.size()};
-}
-
-// The body of a reply with status 200. What the body of another one says may hold secrets.
-Result<std::string> Ask(HttpRequest request, const std::string& service,
-                        milliseconds connect_timeout) {
-  TransferLimits limits;
-  limits.connect_timeout = connect_timeout;
-  limits.total_timeout = milliseconds(5'000);
-  request.max_body_bytes = kAnswerBytesMax;
-  const HttpReply reply = CallHttp(std::move(request), limits);
-  if (reply.wire != Wire::kComplete)
-    return Error(Code::kUnavailable, "{}: {}", service, reply.wire_detail);
-  if (reply.status == 200) return std::string(Text(reply));
-  pugi::xml_document document;
-  document.load_buffer(reply.body.data(), reply.body.size());
-  const std::string code = document.child("ErrorResponse").child("Error").child_value("Code");
-  return Error(Code::kPermissionDenied, "{}: {}{}", service, StatusName(reply.status),
-               code.empty() ? "" : " (" + Printable(code, 64) + ")");
-}
 
 Result<std::string> ReadToken(const std::string& path) {
   std::ifstream file(path);
@@ -120,7 +92,7 @@ Result<std::string> ContainerUrl(const Environment& environment) {
 }  // namespace
 
 Result<TimedCredentials> ParseCredentialsJson(std::string_view text) {
-  auto json = ParseJsonObject(text, kAnswerBytesMax, 4);
+  auto json = ParseJsonObject(text, kServiceAnswerBytesMax, 4);
   if (!json) return Error(Code::kPermissionDenied, "the answer is no JSON object");
   Status status;
   JsonReader reader(*json, status);
@@ -145,7 +117,7 @@ Result<TimedCredentials> AssumeRole(const WebIdentity& identity, const Environme
       PercentEncode(identity.session_name.empty() ? "trawl" : identity.session_name),
       PercentEncode(token));
   const std::string service = "assuming a role at " + endpoint.ToPublicString();
-  TRAWL_ASSIGN(const std::string answer, Ask(std::move(request), service, milliseconds(3'000)));
+  TRAWL_ASSIGN(const std::string answer, AskService(std::move(request), service));
   auto parsed = ParseAssumedRole(answer);
   if (!parsed) return Annotate(parsed.error(), "{}", service);
   return parsed;
@@ -161,33 +133,22 @@ Result<TimedCredentials> AskContainer(const Environment& environment) {
   }
   if (!token.empty()) request.headers.push_back("Authorization: " + TrimBlank(token));
   const std::string service = "asking the container's credentials";
-  TRAWL_ASSIGN(const std::string answer, Ask(std::move(request), service, milliseconds(2'000)));
+  TRAWL_ASSIGN(const std::string answer,
+               AskService(std::move(request), service, {.connect = milliseconds(2'000)}));
   auto parsed = ParseCredentialsJson(answer);
   if (!parsed) return Annotate(parsed.error(), "{}", service);
   return parsed;
 }
 
 Result<TimedCredentials> AskInstance(const Environment& environment) {
-  std::string base = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-  if (base.empty()) base = kInstanceAddress;
-  while (base.ends_with('/')) base.pop_back();
-  TRAWL_ASSIGN(const HttpUrl checked, ParseHttpUrl(base));
-  const std::string service = "asking the instance's metadata at " + checked.ToPublicString();
-  constexpr milliseconds kConnect{1'000};
-  HttpRequest session{base + "/latest/api/token", {}, kOperatorsOwn, 0};
-  session.method = "PUT";
-  session.headers = {"X-aws-ec2-metadata-token-ttl-seconds: 300"};
-  TRAWL_ASSIGN(const std::string token, Ask(std::move(session), service, kConnect));
-  if (token.empty() || token.find_first_of("\r\n") < token.size())
-    return Error(Code::kPermissionDenied, "{}: no session token came", service);
-  const std::vector<std::string> headers = {"X-aws-ec2-metadata-token: " + token};
-  const std::string roles = base + "/latest/meta-data/iam/security-credentials/";
-  TRAWL_ASSIGN(std::string role, Ask({roles, headers, kOperatorsOwn, 0}, service, kConnect));
+  TRAWL_ASSIGN(InstanceMetadata metadata,
+               InstanceMetadata::Find(environment, {.connect = milliseconds(1'000)}));
+  const std::string roles = "iam/security-credentials/";
+  TRAWL_ASSIGN(std::string role, metadata.Get(roles));
   role = TrimBlank(role.substr(0, role.find('\n')));
-  TRAWL_ASSIGN(const std::string answer,
-               Ask({roles + PercentEncode(role), headers, kOperatorsOwn, 0}, service, kConnect));
+  TRAWL_ASSIGN(const std::string answer, metadata.Get(roles + PercentEncode(role)));
   auto parsed = ParseCredentialsJson(answer);
-  if (!parsed) return Annotate(parsed.error(), "{}", service);
+  if (!parsed) return Annotate(parsed.error(), "asking the instance's credentials");
   return parsed;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // The services that hand out credentials for a while. Each function asks once and blocks for a few
-// seconds at most. Errors: kUnavailable or kPermissionDenied; no secret is ever part of a message.
+// seconds at most. Errors: kUnavailable, kNotFound or kPermissionDenied; no secret is ever part of
+// a message.
 
 #include <cstdint>
 #include <string>
