@@ -13,9 +13,6 @@ using std::chrono::milliseconds;
 constexpr int kMaxAttempts = 10;
 constexpr milliseconds kFirstBackoff{200};
 constexpr milliseconds kLongestBackoff{30'000};
-/// The cluster has been reached by then. A node that died a moment ago is replaced within half of
-/// it, and until then whoever asks for what it led hears nothing.
-constexpr milliseconds kOpenPatience{60'000}, kOpenBackoff{1'000};
 
 }  // namespace
 
@@ -40,14 +37,8 @@ Result<std::unique_ptr<JobLedger>> JobLedger::Open(storage::MessageLog& log,
 }
 
 Status JobLedger::Reopen(std::stop_token stop) {
-  const auto deadline = clock_.Now() + kOpenPatience;
-  while (true) {
-    const Status opened = TryReopen(stop);
-    if (opened.code() != Code::kUnavailable || clock_.Now() >= deadline) return opened;
-    ops::Log(ops::LogLevel::kWarn, "the job cannot be opened yet",
-             {{"job", job_id_}, {"reason", opened.message()}});
-    if (!clock_.SleepFor(kOpenBackoff, stop)) return Error(Code::kCancelled, "interrupted");
-  }
+  return storage::OpenPatiently(
+      "job " + job_id_, [&] { return TryReopen(stop); }, stop, clock_);
 }
 
 Status JobLedger::TryReopen(std::stop_token stop) {

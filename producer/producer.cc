@@ -72,7 +72,7 @@ class Enqueuer {
 
   /// Fences any other producer of the job and reads how far it is.
   Status Open(std::stop_token stop) {
-    TRAWL_TRY(options_.log.EnsureTopics(storage::TopicSpecs(options_.settings)));
+    TRAWL_TRY(storage::EnsureTopics(options_.log, options_.settings, stop, options_.clock));
     TRAWL_ASSIGN(partitions_, options_.log.PartitionCount(work_topic_));
     TRAWL_ASSIGN(ledger_,
                  JobLedger::Open(options_.log, options_.job_id, std::move(stop), options_.clock));

@@ -1,5 +1,7 @@
 #include "storage/topics.h"
 
+#include <utility>
+
 namespace trawl::storage {
 
 std::string WorkTopic(const std::string& queue) { return "trawl.work." + queue; }
@@ -13,6 +15,12 @@ std::vector<TopicSpec> TopicSpecs(const Settings& settings) {
       {kResultsTopic, settings.results_partitions, settings.replication, false, retention_ms},
       {kAttemptsTopic, 1, settings.replication, /*compacted=*/true, -1},
   };
+}
+
+Status EnsureTopics(MessageLog& log, const Settings& settings, std::stop_token stop, Clock& clock) {
+  const std::vector<TopicSpec> topics = TopicSpecs(settings);
+  return OpenPatiently(
+      "the topics", [&] { return log.EnsureTopics(topics); }, std::move(stop), clock);
 }
 
 }  // namespace trawl::storage

@@ -87,11 +87,17 @@ LogLoop::LogLoop(const WorkerOptions& options, const WorkerLimits& limits, Pipel
       jobs_(options.log, clock_),
       transaction_results_(static_cast<size_t>(options.settings.commit_results)) {}
 
-Status LogLoop::Run() {
+Status LogLoop::Open() {
+  publisher_.reset();  // first: the new one's producer would fence it
   TRAWL_ASSIGN(auto producer, options_.log.OpenProducer(options_.transactional_id));
   publisher_ = std::make_unique<Publisher>(std::move(producer));
   // Before any work: a job may have been cancelled while nobody worked.
-  const Status opened = jobs_.Open(stop_.drain);
+  return jobs_.Open(stop_.drain);
+}
+
+Status LogLoop::Run() {
+  const Status opened = storage::OpenPatiently(
+      "the worker", [this] { return Open(); }, stop_.drain, clock_);
   if (opened.code() == Code::kCancelled && !stop_.abort.stop_requested()) return OkStatus();
   TRAWL_TRY(opened);
   TRAWL_ASSIGN(consumer_, options_.log.Subscribe(options_.settings.group, {topic_}, *this));

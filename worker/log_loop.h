@@ -49,6 +49,8 @@ class LogLoop final : public storage::RebalanceListener {
   void OnRevoked(std::span<const storage::TopicPartition> partitions) override;
   void OnLost(std::span<const storage::TopicPartition> partitions) override;
 
+  /// Everything but the subscription.
+  Status Open();
   Status Loop();
   bool Drained();
   /// What has not begun is left to whoever works next.

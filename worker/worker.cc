@@ -32,7 +32,10 @@ void TellReady(const WorkerOptions& options, const WorkerLimits& limits) {
 }  // namespace
 
 Status RunWorker(const WorkerOptions& options, StopSignals stop, LoadedModel known) {
-  TRAWL_TRY(options.log.EnsureTopics(storage::TopicSpecs(options.settings)));
+  const Status ensured =
+      storage::EnsureTopics(options.log, options.settings, stop.drain, options.clock);
+  if (ensured.code() == Code::kCancelled && !stop.abort.stop_requested()) return OkStatus();
+  TRAWL_TRY(ensured);
   const WorkerLimits limits = WorkerLimits::From(options.settings, AvailableCores());
   TellReady(options, limits);
   TRAWL_ASSIGN(const auto decoders,

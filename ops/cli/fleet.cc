@@ -84,7 +84,7 @@ Result<producer::ProducerReport> ProduceJob(const ProducerArguments& arguments,
   prepared.model.reset();  // workers have their own
   TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
   TRAWL_ASSIGN(const auto objects, storage::OpenObjectStore(settings));
-  TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));
+  TRAWL_TRY(storage::EnsureTopics(*log, settings, stop.drain));
   const std::string job_id =
       arguments.job.job.empty() ? producer::GenerateJobId() : arguments.job.job;
   std::fprintf(stderr, "Job %s\n", job_id.c_str());
@@ -108,7 +108,6 @@ Result<producer::ProducerReport> ProduceJob(const ProducerArguments& arguments,
 Status RunFleetWorker(const Settings& settings, StopSignals stop) {
   TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
   TRAWL_ASSIGN(const auto objects, storage::OpenObjectStore(settings));
-  TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));
   const std::string name = WorkerName(settings);
   std::fprintf(stderr, "Worker %s serves queue %s\n", name.c_str(), settings.queue.c_str());
   return worker::RunWorker(
@@ -126,7 +125,7 @@ Status RunFleetCollector(const CollectorArguments& arguments, const Settings& se
                          StopSignals stop) {
   TRAWL_ASSIGN(const auto results, storage::OpenResultStore(arguments.db));
   TRAWL_ASSIGN(const auto log, OpenFleetLog(settings));
-  TRAWL_TRY(log->EnsureTopics(storage::TopicSpecs(settings)));
+  TRAWL_TRY(storage::EnsureTopics(*log, settings, stop.drain));
   std::fprintf(stderr, "Collecting into %s\n", arguments.db.c_str());
   const FailingJobs failing_jobs(arguments.db, settings.failed_percent_max, *log);
   return storage::RunCollector(

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <set>
 
 #include "ops/telemetry/log.h"
@@ -240,11 +241,9 @@ class Collector {
   TimePoint next_partition_check_{};
 };
 
-}  // namespace
-
-Status RunCollector(const CollectorOptions& options, StopSignals stop) {
-  TRAWL_ASSIGN(const std::string identity, options.log.Identity());
-  TRAWL_ASSIGN(const std::vector<StoredOffset> stored, options.results.Offsets(identity));
+Result<std::unique_ptr<Collector>> Open(const CollectorOptions& options,
+                                        const std::vector<StoredOffset>& stored,
+                                        const StopSignals& stop) {
   TRAWL_ASSIGN(std::vector<TopicPartition> partitions, FindPartitions(options.log));
   for (const StoredOffset& offset : stored) {
     if (std::find(partitions.begin(), partitions.end(), offset.at) != partitions.end()) continue;
@@ -255,9 +254,24 @@ Status RunCollector(const CollectorOptions& options, StopSignals stop) {
   CollectBuffer buffer(partitions, stored);
   TRAWL_TRY(CheckSameLog(stored, options.log, buffer));
   TRAWL_ASSIGN(std::unique_ptr<LogConsumer> consumer, options.log.Assign(buffer.NextReads()));
-  return Collector(options, std::move(stop), std::move(buffer), std::move(partitions),
-                   std::move(consumer))
-      .Run();
+  return std::make_unique<Collector>(options, stop, std::move(buffer), std::move(partitions),
+                                     std::move(consumer));
+}
+
+}  // namespace
+
+Status RunCollector(const CollectorOptions& options, StopSignals stop) {
+  TRAWL_ASSIGN(const std::string identity, options.log.Identity());
+  TRAWL_ASSIGN(const std::vector<StoredOffset> stored, options.results.Offsets(identity));
+  std::unique_ptr<Collector> collector;
+  const auto open = [&]() -> Status {
+    TRAWL_ASSIGN(collector, Open(options, stored, stop));
+    return OkStatus();
+  };
+  const Status opened = OpenPatiently("the collector", open, stop.drain, options.clock);
+  if (opened.code() == Code::kCancelled && !stop.abort.stop_requested()) return OkStatus();
+  TRAWL_TRY(opened);
+  return collector->Run();
 }
 
 }  // namespace trawl::storage

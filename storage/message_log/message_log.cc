@@ -42,6 +42,19 @@ class OpenTransactionNotice {
 
 }  // namespace
 
+Status OpenPatiently(std::string_view what, const std::function<Status()>& open,
+                     std::stop_token stop, Clock& clock) {
+  constexpr std::chrono::seconds kPatience{60}, kPause{1};
+  const auto deadline = clock.Now() + kPatience;
+  while (true) {
+    const Status opened = open();
+    if (!IsRetryable(opened.code()) || clock.Now() >= deadline) return opened;
+    ops::Log(ops::LogLevel::kWarn, "waiting for a part of the log",
+             {{"for", what}, {"reason", opened.message()}});
+    if (!clock.SleepFor(kPause, stop)) return Error(Code::kCancelled, "interrupted");
+  }
+}
+
 Status ReadToEnd(MessageLog& log, const std::string& topic,
                  const std::function<void(const LogRecord&)>& visit, std::stop_token stop,
                  const Clock& clock) {

@@ -15,6 +15,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/clock.h"
@@ -182,6 +183,13 @@ class MessageLog {
 
   virtual LogCounters Counters() const { return {}; }
 };
+
+/// For whoever starts. The log has been reached by then, but who leads a part of it may have died a
+/// moment ago; others take over within half a minute. Calls `open` again, a second later, when it
+/// fails with what may pass (IsRetryable), for a minute; then that is the answer. Says in the
+/// process's log that it waits for `what`. kCancelled at `stop`.
+Status OpenPatiently(std::string_view what, const std::function<Status()>& open,
+                     std::stop_token stop, Clock& clock = SystemClock());
 
 /// Reads a topic to its end and calls `visit` with each record, oldest first (so the
 /// newest of a key wins). Sees every transaction that was committed before a producer with the same

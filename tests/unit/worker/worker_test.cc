@@ -448,6 +448,45 @@ TEST_F(WorkerTest, IntakePausesAtItsLimitAndGoesOn) {
   world_.ExpectEachOnce(keys);
 }
 
+TEST_F(WorkerTest, APartOfTheLogThatIsOutOfReachWhenItStartsIsWaitedForAMinute) {
+  const auto keys = world_.MissingPictures(16);
+  world_.Enqueue(keys);
+  trawl::testing::FaultyLog log(
+      *world_.log, [](const storage::Transaction&) { return trawl::testing::CommitFate(); });
+  trawl::testing::ManualClock clock;
+  log.RefuseProducers(59);
+  {
+    RunningWorker worker(world_, "patient", log, *world_.objects, clock);
+    EXPECT_TRUE(world_.WaitForResults(keys.size()));
+    EXPECT_TRUE(worker.Drain().ok());
+  }
+  EXPECT_EQ(log.refusals(), 0);
+  log.RefuseProducers(100);
+  const auto before = clock.Now();
+  EXPECT_EQ(RunningWorker(world_, "late", log, *world_.objects, clock).Wait().code(),
+            Code::kUnavailable);
+  EXPECT_EQ(clock.Now() - before, std::chrono::minutes(1));
+}
+
+TEST_F(WorkerTest, WhoWaitsForAPartOfTheLogCanBeStopped) {
+  trawl::testing::FaultyLog log(
+      *world_.log, [](const storage::Transaction&) { return trawl::testing::CommitFate(); });
+  trawl::testing::ManualClock clock;
+  const WorkerOptions options{.settings = world_.settings,
+                              .log = log,
+                              .objects = *world_.objects,
+                              .name = "stopped",
+                              .transactional_id = "stopped",
+                              .on_progress = {},
+                              .clock = clock};
+  std::stop_source stop;
+  stop.request_stop();
+  log.RefuseProducers(100);
+  EXPECT_TRUE(RunWorker(options, {stop.get_token(), {}}).ok());
+  EXPECT_EQ(RunWorker(options, {stop.get_token(), stop.get_token()}).code(), Code::kCancelled);
+  EXPECT_EQ(log.refusals(), 98);
+}
+
 TEST_F(WorkerTest, ReportsWhatItDid) {
   const auto keys = world_.WritePictures(32);
   world_.Enqueue(keys);

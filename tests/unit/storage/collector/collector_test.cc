@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "storage/sqlite/sqlite.h"
+#include "tests/support/manual_clock.h"
 #include "tests/unit/storage/collector/workbench.h"
 
 namespace trawl::storage {
@@ -345,6 +346,28 @@ TEST_F(CollectorTest, PartitionsThatAreAddedWhileItRunsAreReadToo) {
     }
   });
   ExpectCollected(status, 60);
+}
+
+TEST_F(CollectorTest, APartOfTheLogThatIsOutOfReachWhenItStartsIsWaitedForAMinute) {
+  trawl::testing::ManualClock clock;
+  bench_->clock = &clock;
+  bench_->hooks.on_poll = [&] { clock.Advance(std::chrono::seconds(1)); };
+  int refusals = 59;
+  bench_->hooks.partition_count = [&](const std::string&, int real) -> Result<int> {
+    if (refusals == 0) return real;
+    --refusals;
+    return Error(Code::kUnavailable, "fault: out of reach");
+  };
+  EXPECT_TRUE(bench_->CollectAll().ok());
+  EXPECT_EQ(refusals, 0);
+  refusals = 100;
+  const auto before = clock.Now();
+  EXPECT_EQ(bench_->CollectAll().code(), Code::kUnavailable);
+  EXPECT_EQ(clock.Now() - before, std::chrono::minutes(1));
+  refusals = 100;
+  bench_->drain.request_stop();
+  EXPECT_TRUE(bench_->Collect({}).ok());
+  EXPECT_EQ(refusals, 99);
 }
 
 TEST_F(CollectorTest, ADatabaseThatKnowsMorePartitionsThanTheLogIsRefused) {

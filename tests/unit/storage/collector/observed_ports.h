@@ -19,7 +19,7 @@ struct Hooks {
   /// The log keeps what it is told to trim, as Kafka does.
   bool keep_collected = false;
   /// Replaces the partition count of a topic.
-  std::function<int(const std::string& topic, int real)> partition_count;
+  std::function<Result<int>(const std::string& topic, int real)> partition_count;
 };
 
 class ObservedConsumer final : public LogConsumer {
