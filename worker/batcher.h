@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/model.h"
+#include "worker/image/image.h"
 #include "worker/work_item.h"
 
 namespace trawl::worker {
@@ -17,7 +18,7 @@ namespace trawl::worker {
 struct PreparedImage {
   WorkItem item;
   std::shared_ptr<const engine::Model> model;
-  std::vector<float> input;  // [C, H, W] or [H, W, C], as the model's layout says
+  Samples levels;  // [C, H, W] or [H, W, C], as the model's layout says
 };
 
 /// Never waits: whoever owns it does. Not thread-safe.

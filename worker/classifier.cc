@@ -17,14 +17,16 @@ Classifier::Classifier(std::shared_ptr<const engine::Model> model,
     : model_(std::move(model)),
       session_(std::move(session)),
       limits_(limits),
+      levels_(model_->input_size()),
       input_(model_->input_size()),
       probabilities_(static_cast<size_t>(model_->classes())) {}
 
 ObjectResult<std::vector<Prediction>> Classifier::Classify(std::span<const std::byte> bytes,
                                                            int top_k) {
   const engine::ModelPackage& package = model_->package();
-  if (auto ready = PrepareImage(bytes, limits_, package.preprocess, input_); !ready)
+  if (auto ready = PrepareImage(bytes, limits_, package.preprocess, levels_); !ready)
     return tl::unexpected(ready.error());
+  Normalize(levels_, package.preprocess, input_);
   if (const Status status = session_->Run(input_, 1, probabilities_); !status.ok())
     return tl::unexpected(ObjectError{ObjectErrorCode::kModelError, status.message()});
   return worker::Classify(probabilities_, top_k, package.labels);

@@ -36,6 +36,7 @@ class Classifier {
   const std::shared_ptr<const engine::Model> model_;
   const std::unique_ptr<engine::Session> session_;
   const ImageLimits limits_;
+  std::vector<uint8_t> levels_;
   std::vector<float> input_, probabilities_;
 };
 

@@ -14,16 +14,16 @@ std::optional<PreparedImage> Decode(FetchedObject object, DecoderPool& pictures,
   if (!memory.Acquire(bytes, std::move(stop))) return std::nullopt;
   const Reservation held(memory, bytes);
   const auto began = std::chrono::steady_clock::now();
-  ObjectResult<std::vector<float>> input = pictures.Prepare(
-      object.bytes, object.model->package().preprocess, object.model->input_size());
+  ObjectResult<Samples> levels = pictures.Prepare(object.bytes, object.model->package().preprocess,
+                                                  object.model->input_size());
   const std::chrono::duration<double, std::milli> elapsed =
       std::chrono::steady_clock::now() - began;
   object.item.timings().decode_ms = elapsed.count();
-  if (!input) {
-    object.item.Fail(std::move(input.error()));
+  if (!levels) {
+    object.item.Fail(std::move(levels.error()));
     return std::nullopt;
   }
-  return PreparedImage{std::move(object.item), std::move(object.model), std::move(*input)};
+  return PreparedImage{std::move(object.item), std::move(object.model), std::move(*levels)};
 }
 
 }  // namespace trawl::worker

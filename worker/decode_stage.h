@@ -1,5 +1,5 @@
 #pragma once
-// From bytes to the model's input.
+// From bytes to the model's levels.
 
 #include <optional>
 #include <stop_token>

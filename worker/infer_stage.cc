@@ -64,10 +64,17 @@ void InferStage::EndWithScores(std::span<PreparedImage> batch) {
 
 Status InferStage::Score(std::span<const PreparedImage> batch) {
   TRAWL_ASSIGN(engine::Session* const session, SessionFor(batch.front().model));
-  images_.clear();
-  for (const PreparedImage& image : batch)
-    images_.insert(images_.end(), image.input.begin(), image.input.end());
-  probabilities_.resize(batch.size() * static_cast<size_t>(batch.front().model->classes()));
+  const engine::Model& model = *batch.front().model;
+  const size_t numbers = model.input_size();
+  images_.resize(batch.size() * numbers);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    if (batch[i].levels.size() != numbers)
+      return Error(Code::kInvalidArgument, "an image of {} levels; the model takes {}",
+                   batch[i].levels.size(), numbers);
+    Normalize(batch[i].levels, model.package().preprocess,
+              std::span(images_).subspan(i * numbers, numbers));
+  }
+  probabilities_.resize(batch.size() * static_cast<size_t>(model.classes()));
   return session->Run(images_, static_cast<int>(batch.size()), probabilities_);
 }
 

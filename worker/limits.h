@@ -6,7 +6,7 @@
 //   downloads asked for, up to their decoding        download_slots                   72
 //   bytes of those downloads                         Beside().downloads        (1)    256 MiB
 //   pictures being decoded                           Beside().pictures         (2)    1,792 MiB
-//   inputs prepared for the model                    prepared_images × input          32 × 0.6 MiB
+//   inputs prepared for the model                    prepared_images × input          32 × 0.14 MiB
 //   models: weights, packed, and sessions × arena    model_bytes               (3)    1,536 MiB
 //   results not yet committed                        in_flight_objects × about 1 KiB  4 MiB
 //

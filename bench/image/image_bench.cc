@@ -68,19 +68,19 @@ void Decode(benchmark::State& state, const std::vector<File>& photos) {
 
 void Prepare(benchmark::State& state, const std::vector<File>& photos) {
   const PreprocessSpec spec = ImageNetSpec();
-  std::vector<float> input(static_cast<size_t>(3 * spec.height * spec.width));
+  trawl::worker::Samples levels(static_cast<size_t>(3 * spec.height * spec.width));
   std::vector<Image> images;
   for (const File& photo : photos) images.push_back(*trawl::worker::DecodeImage(photo, {}));
   OverPhotos(state, images.size(), [&](size_t i) {
-    benchmark::DoNotOptimize(trawl::worker::Preprocess(images[i], spec, input));
+    benchmark::DoNotOptimize(trawl::worker::Preprocess(images[i], spec, levels));
   });
 }
 
 void DecodeForTheModel(benchmark::State& state, const std::vector<File>& photos) {
   const PreprocessSpec spec = ImageNetSpec();
-  std::vector<float> input(static_cast<size_t>(3 * spec.height * spec.width));
+  trawl::worker::Samples levels(static_cast<size_t>(3 * spec.height * spec.width));
   OverPhotos(state, photos.size(), [&](size_t i) {
-    benchmark::DoNotOptimize(trawl::worker::PrepareImage(photos[i], {}, spec, input));
+    benchmark::DoNotOptimize(trawl::worker::PrepareImage(photos[i], {}, spec, levels));
   });
 }
 

@@ -110,17 +110,19 @@ Result<std::vector<PreparedPicture>> PictureSource::Next(size_t most,
     auto fetched = Fetch(next_, count);
     for (size_t i = 0; i < count; ++i) {
       const Object& object = objects_[next_ + i];
-      ObjectResult<std::vector<float>> input =
+      const ObjectResult<worker::Samples> levels =
           fetched[i] ? decoders_.Prepare(fetched[i]->bytes, spec, floats)
                      : tl::unexpected(fetched[i].error());
-      if (input) {
+      if (levels) {
+        std::vector<float> input(floats);
+        worker::Normalize(*levels, spec, input);
         pictures.push_back({object.uri, object.ref.key,
                             Sha256(fetched[i]->bytes.data(), fetched[i]->bytes.size()),
-                            std::move(*input)});
+                            std::move(input)});
       } else {
         ++unreadable_;
-        last_problem_ = fmt::format("{}: {}: {}", object.ref.key, ToString(input.error().code),
-                                    input.error().message);
+        last_problem_ = fmt::format("{}: {}: {}", object.ref.key, ToString(levels.error().code),
+                                    levels.error().message);
       }
     }
     next_ += count;

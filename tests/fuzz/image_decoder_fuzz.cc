@@ -24,9 +24,9 @@ void CheckVerdicts(Bytes bytes) {
   engine::PreprocessSpec spec;
   spec.height = spec.width = 16;
   spec.resize_shorter = 24;
-  std::vector<float> input(3 * 16 * 16);
+  Samples levels(3 * 16 * 16);
   const auto whole = DecodeImage(bytes, limits);
-  const auto part = PrepareImage(bytes, limits, spec, input);
+  const auto part = PrepareImage(bytes, limits, spec, levels);
   CHECK(whole.has_value() == part.has_value());
   if (whole) {
     CHECK(int64_t{whole->width} * whole->height <= limits.max_pixels);

@@ -130,13 +130,15 @@ void ClassifyShare(const Exam& exam, size_t first, Hits& hits) {
   const auto session = engine::Session::Create(model, kBatch);
   ASSERT_TRUE(session) << session.error().message();
   const size_t floats = model->input_size(), classes = static_cast<size_t>(model->classes());
+  Samples levels(floats);
   std::vector<float> input(kBatch * floats), probabilities(kBatch * classes);
   for (size_t begin = first; begin < photos.size(); begin += kThreads * kBatch) {
     const size_t n = std::min(kBatch, photos.size() - begin);
     for (size_t i = 0; i < n; ++i) {
-      const auto ready = PrepareImage(photos[begin + i].bytes, limits, model->package().preprocess,
-                                      std::span(input).subspan(i * floats, floats));
+      const auto ready =
+          PrepareImage(photos[begin + i].bytes, limits, model->package().preprocess, levels);
       ASSERT_TRUE(ready) << photos[begin + i].name << ": " << ready.error().message;
+      Normalize(levels, model->package().preprocess, std::span(input).subspan(i * floats, floats));
     }
     const Status status = (*session)->Run(std::span(input).first(n * floats), static_cast<int>(n),
                                           std::span(probabilities).first(n * classes));

@@ -31,8 +31,8 @@ struct Size {
 
 class PreprocessGolden : public ::testing::TestWithParam<Size> {};
 
-std::vector<float> LevelsOf(const std::filesystem::path& path, const engine::PreprocessSpec& spec) {
-  std::vector<float> levels(static_cast<size_t>(3 * spec.height * spec.width));
+Samples LevelsOf(const std::filesystem::path& path, const engine::PreprocessSpec& spec) {
+  Samples levels(static_cast<size_t>(3 * spec.height * spec.width));
   const auto result = PrepareImage(ReadBytes(path), {.full_size = true}, spec, levels);
   EXPECT_TRUE(result) << path << ": " << result.error().message;
   return levels;

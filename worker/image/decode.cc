@@ -68,10 +68,10 @@ ObjectResult<Image> DecodeImage(std::span<const std::byte> bytes, const ImageLim
 }
 
 ObjectResult<void> PrepareImage(std::span<const std::byte> bytes, const ImageLimits& limits,
-                                const engine::PreprocessSpec& spec, std::span<float> input) {
+                                const engine::PreprocessSpec& spec, std::span<uint8_t> levels) {
   const ObjectResult<Image> image = DecodeFor(bytes, limits, &spec);
   if (!image) return tl::unexpected(image.error());
-  return Preprocess(*image, spec, input);
+  return Preprocess(*image, spec, levels);
 }
 
 }  // namespace trawl::worker

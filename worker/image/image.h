@@ -60,18 +60,24 @@ struct ImageLimits {
 /// unsupported_format, corrupt_image, truncated, too_large, too_many_scans.
 ObjectResult<Image> DecodeImage(std::span<const std::byte> bytes, const ImageLimits& limits);
 
-/// From bytes to the model's input: DecodeImage, then Preprocess, but of a JPEG only what the model
-/// will see is decoded: the part that survives the crop (the same numbers, to the bit), and where
-/// the picture is large, at a half, a quarter or an eighth of its size (see ReductionFor).
+/// From bytes to the model's levels: DecodeImage, then Preprocess, but of a JPEG only what the
+/// model will see is decoded: the part that survives the crop (the same levels, to the bit), and
+/// where the picture is large, at a half, a quarter or an eighth of its size (see ReductionFor).
 /// Errors: those of both.
 ObjectResult<void> PrepareImage(std::span<const std::byte> bytes, const ImageLimits& limits,
-                                const engine::PreprocessSpec& spec, std::span<float> input);
+                                const engine::PreprocessSpec& spec, std::span<uint8_t> levels);
 
-/// Resizes, crops, orders and normalises. A resized picture smaller than the crop is centred on
-/// black. `input`: one image of spec.channel_count() × height × width floats in the spec's layout,
+/// Resizes, crops and orders. A resized picture smaller than the crop is centred on black.
+/// `levels`: one image of spec.channel_count() × height × width samples in the spec's layout,
 /// written in full.
 /// Errors: model_error when the picture's size does not fit a spec without resize or without crop.
 ObjectResult<void> Preprocess(const Image& image, const engine::PreprocessSpec& spec,
-                              std::span<float> input);
+                              std::span<uint8_t> levels);
+
+/// The model's input: (level - mean) / std, by the channels of the spec. A step of its own, last,
+/// since levels are a quarter of it to keep and to hand on. `levels`, `input`: as many as
+/// Preprocess writes.
+void Normalize(std::span<const uint8_t> levels, const engine::PreprocessSpec& spec,
+               std::span<float> input);
 
 }  // namespace trawl::worker

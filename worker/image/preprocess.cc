@@ -1,4 +1,4 @@
-// Preprocess: from a decoded picture to the model's input.
+// Preprocess: from a decoded picture to the levels that the model sees.
 
 #include <algorithm>
 #include <optional>
@@ -35,72 +35,38 @@ Image ToGrey(const Image& rgb) {
   return grey;
 }
 
-/// One channel of the model's input: how its levels become numbers, and where they go.
-struct ChannelPlan {
-  float mean = 0, deviation = 1;
-  float* to = nullptr;  // the channel's first number
-  ptrdiff_t step = 1;   // from one column to the next: 1 where channels are planes
+/// Where a channel's levels go: its first one, and from one column to the next.
+struct ChannelPlace {
+  uint8_t* to = nullptr;
+  ptrdiff_t step = 1;  // where channels are planes
 };
 
-/// `from`: a channel's byte of the first pixel.
-[[gnu::always_inline]] inline void WriteRow(const uint8_t* from, ptrdiff_t pixel_bytes, int width,
-                                            const ChannelPlan& plan, float* to) {
-  const auto number = [&](uint8_t level) {
-    return (static_cast<float>(level) - plan.mean) / plan.deviation;
-  };
-  // The usual case by itself: constant steps are what vectorises.
-  if (plan.step == 1 && pixel_bytes == 4) {
-    for (int x = 0; x < width; ++x) to[x] = number(from[x * 4]);
-  } else {
-    for (int x = 0; x < width; ++x) to[x * plan.step] = number(from[x * pixel_bytes]);
-  }
-}
-
-/// Writes one channel of the input: `image`'s byte `byte` of each pixel, and black around it.
-[[gnu::always_inline]] inline void WriteRows(const ResizedImage& image, int byte, int pad_top,
-                                             int pad_left, const PreprocessSpec& spec,
-                                             const ChannelPlan& plan) {
+/// Writes one channel: `image`'s byte `byte` of each pixel, and black around it.
+void WriteChannel(const ResizedImage& image, int byte, int pad_top, int pad_left,
+                  const PreprocessSpec& spec, ChannelPlace place) {
   if (image.height < spec.height || image.width < spec.width)
     for (ptrdiff_t i = 0; i < ptrdiff_t{spec.height} * spec.width; ++i)
-      plan.to[i * plan.step] = -plan.mean / plan.deviation;
-  const ptrdiff_t row_step = plan.step * spec.width;
-  float* to = plan.to + pad_top * row_step + pad_left * plan.step;
-  for (int y = 0; y < image.height; ++y, to += row_step)
-    WriteRow(image.Row(y) + byte, image.pixel_bytes(), image.width, plan, to);
+      place.to[i * place.step] = 0;
+  const ptrdiff_t row_step = place.step * spec.width;
+  uint8_t* to = place.to + pad_top * row_step + pad_left * place.step;
+  for (int y = 0; y < image.height; ++y, to += row_step) {
+    const uint8_t* from = image.Row(y) + byte;
+    // The usual case by itself: constant steps are what vectorises.
+    if (place.step == 1 && image.pixel_bytes() == 4) {
+      for (int x = 0; x < image.width; ++x) to[x] = from[ptrdiff_t{x} * 4];
+    } else {
+      for (int x = 0; x < image.width; ++x) to[x * place.step] = from[x * image.pixel_bytes()];
+    }
+  }
 }
-
-using WriteFunction = void(const ResizedImage&, int, int, int, const PreprocessSpec&,
-                           const ChannelPlan&);
-
-void WriteChannelPortable(const ResizedImage& image, int byte, int pad_top, int pad_left,
-                          const PreprocessSpec& spec, const ChannelPlan& plan) {
-  WriteRows(image, byte, pad_top, pad_left, spec, plan);
-}
-
-#ifdef __x86_64__
-// The same source, compiled for wider registers.
-[[gnu::target("avx2")]] void WriteChannelAvx2(const ResizedImage& image, int byte, int pad_top,
-                                              int pad_left, const PreprocessSpec& spec,
-                                              const ChannelPlan& plan) {
-  WriteRows(image, byte, pad_top, pad_left, spec, plan);
-}
-
-WriteFunction* ChooseWriteChannel() {
-  return __builtin_cpu_supports("avx2") ? WriteChannelAvx2 : WriteChannelPortable;
-}
-#else
-WriteFunction* ChooseWriteChannel() { return WriteChannelPortable; }
-#endif
 
 }  // namespace
 
 ObjectResult<void> Preprocess(const Image& image, const PreprocessSpec& spec,
-                              std::span<float> input) {
+                              std::span<uint8_t> levels) {
   const int channels = spec.channel_count();
   const size_t plane_size = static_cast<size_t>(spec.height) * static_cast<size_t>(spec.width);
-  CHECK(input.size() == plane_size * static_cast<size_t>(channels));
-  CHECK(spec.mean.empty() || spec.mean.size() == static_cast<size_t>(channels));
-  CHECK(spec.std.empty() || spec.std.size() == static_cast<size_t>(channels));
+  CHECK(levels.size() == plane_size * static_cast<size_t>(channels));
   const Size size{image.full_height(), image.full_width()};
   if (auto fits = CheckFits(size, spec); !fits) return fits;
   const AxisPlan columns = ColumnsOf(size, spec), rows = RowsOf(size, spec);
@@ -108,16 +74,13 @@ ObjectResult<void> Preprocess(const Image& image, const PreprocessSpec& spec,
   if (spec.channels == ChannelOrder::kGray && image.channels == 3) grey = ToGrey(image);
   const ResizedImage window =
       ResizeWindow(grey ? *grey : image, columns.window, rows.window, spec.filter);
-  static WriteFunction* const write_channel = ChooseWriteChannel();
   const bool planar = spec.layout == TensorLayout::kNchw;
   for (int c = 0; c < channels; ++c) {
     const int byte = window.channels == 1 ? 0 : spec.channels == ChannelOrder::kBgr ? 2 - c : c;
     const auto index = static_cast<size_t>(c);
-    const ChannelPlan plan{.mean = spec.mean.empty() ? 0.0F : spec.mean[index],
-                           .deviation = spec.std.empty() ? 1.0F : spec.std[index],
-                           .to = input.data() + (planar ? index * plane_size : index),
-                           .step = planar ? 1 : channels};
-    write_channel(window, byte, rows.pad_before, columns.pad_before, spec, plan);
+    WriteChannel(window, byte, rows.pad_before, columns.pad_before, spec,
+                 {.to = levels.data() + (planar ? index * plane_size : index),
+                  .step = planar ? 1 : channels});
   }
   return {};
 }

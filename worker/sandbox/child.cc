@@ -45,7 +45,7 @@ void Serve(PrepareFunction prepare, Slot& slot) {
   Reply reply;
   const ObjectResult<void> prepared =
       prepare(slot.object().first(request.object_bytes), request.limits, request.spec.ToSpec(),
-              slot.input().first(request.input_floats));
+              slot.levels().first(request.levels));
   if (!prepared) Describe(prepared.error(), reply);
   slot.header().reply = reply;
 }

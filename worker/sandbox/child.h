@@ -14,7 +14,7 @@ namespace trawl::worker {
 using PrepareFunction = ObjectResult<void> (*)(std::span<const std::byte> bytes,
                                                const ImageLimits& limits,
                                                const engine::PreprocessSpec& spec,
-                                               std::span<float> input);
+                                               std::span<uint8_t> levels);
 
 /// The argument that makes an executable a decoder, in the place of a subcommand: main() hands over
 /// to RunDecoder when it is the only one. Nothing for people to type.

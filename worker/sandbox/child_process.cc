@@ -126,14 +126,13 @@ Result<uint32_t> ChildProcess::Greet(Timeout timeout) {
   return Error(Code::kInternal, "a decoder process did not start: {}", CrashOf(status).message);
 }
 
-ObjectResult<std::vector<float>> ChildProcess::Ask(std::span<const std::byte> bytes,
-                                                   const ImageLimits& limits,
-                                                   const engine::PreprocessSpec& spec,
-                                                   size_t floats, Timeout timeout) {
+ObjectResult<Samples> ChildProcess::Ask(std::span<const std::byte> bytes, const ImageLimits& limits,
+                                        const engine::PreprocessSpec& spec, size_t levels,
+                                        Timeout timeout) {
   if (bytes.size() > slot_.object().size())
     return tl::unexpected(ObjectError{ObjectErrorCode::kTooLarge, "larger than max-object-bytes"});
   std::copy(bytes.begin(), bytes.end(), slot_.object().begin());
-  slot_.header().request = {bytes.size(), floats, limits, SpecOnSlot::From(spec)};
+  slot_.header().request = {bytes.size(), levels, limits, SpecOnSlot::From(spec)};
   const char byte = 1;
   // A decoder that ended meanwhile is noticed by what follows.
   (void)!send(channel_, &byte, 1, MSG_NOSIGNAL);
@@ -142,8 +141,8 @@ ObjectResult<std::vector<float>> ChildProcess::Ask(std::span<const std::byte> by
   if (turn != Turn::kAnswered) return tl::unexpected(EndOf(turn, timeout));
   const Reply reply = slot_.header().reply;
   if (reply.failed != 0) return tl::unexpected(ErrorIn(reply));
-  const std::span<const float> input = slot_.input().first(floats);
-  return std::vector<float>(input.begin(), input.end());
+  const std::span<const uint8_t> answer = slot_.levels().first(levels);
+  return Samples(answer.begin(), answer.end());
 }
 
 ChildProcess::Turn ChildProcess::AwaitAnswer(Timeout timeout) {

@@ -30,14 +30,13 @@ class ChildProcess {
   /// Waits until it has locked itself in. Returns the layers that hold (lockdown.h).
   Result<uint32_t> Greet(Timeout timeout);
 
-  /// A picture's tensor. Errors: what decoding gives; timeout, decoder_crash or too_large when the
+  /// A picture's levels. Errors: what decoding gives; timeout, decoder_crash or too_large when the
   /// process did not survive it: then alive() is false.
-  ObjectResult<std::vector<float>> Ask(std::span<const std::byte> bytes, const ImageLimits& limits,
-                                       const engine::PreprocessSpec& spec, size_t floats,
-                                       Timeout timeout);
+  ObjectResult<Samples> Ask(std::span<const std::byte> bytes, const ImageLimits& limits,
+                            const engine::PreprocessSpec& spec, size_t levels, Timeout timeout);
 
   bool alive() const { return pid_ > 0; }
-  size_t input_capacity() { return slot_.input().size(); }
+  size_t level_capacity() { return slot_.levels().size(); }
   pid_t pid() const { return pid_; }
 
  private:

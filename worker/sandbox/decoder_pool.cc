@@ -14,7 +14,7 @@ using std::chrono::seconds;
 
 constexpr auto kStartTimeout = std::chrono::milliseconds(10'000);
 // Four channels at 512 × 512. A model that takes more has its decoders started again.
-constexpr size_t kUsualFloats = 1U << 20;
+constexpr size_t kUsualLevels = 1U << 20;
 // A decoder is replaced before what its libraries leak, or what was planted in it, gets old. It is
 // never busy for longer than its processor time, so the limit on that meets only one that hangs
 // while its worker is gone.
@@ -72,7 +72,7 @@ Result<std::unique_ptr<DecoderPool>> DecoderPool::Start(DecoderOptions options) 
 Status DecoderPool::StartAll() {
   std::vector<Seat> seats(std::max<size_t>(1, options_.processes));
   for (Seat& seat : seats) {  // all at once: each takes a while to load its libraries
-    TRAWL_ASSIGN(seat.child, ChildProcess::Start(options_.command, SetupFor(kUsualFloats)));
+    TRAWL_ASSIGN(seat.child, ChildProcess::Start(options_.command, SetupFor(kUsualLevels)));
   }
   uint32_t layers = kAllLayers;
   for (Seat& seat : seats) {
@@ -84,21 +84,21 @@ Status DecoderPool::StartAll() {
   return {};
 }
 
-Setup DecoderPool::SetupFor(size_t floats) const {
+Setup DecoderPool::SetupFor(size_t levels) const {
   const auto cpu = kBusyPerProcess + std::chrono::ceil<seconds>(options_.timeout) + seconds(60);
   return {.object_capacity = options_.max_object_bytes,
-          .input_capacity = std::max(floats, kUsualFloats),
+          .level_capacity = std::max(levels, kUsualLevels),
           .memory_bytes = DecoderMemory(options_.limits),
           .cpu_seconds = static_cast<uint64_t>(cpu.count())};
 }
 
-Status DecoderPool::Fill(Seat& seat, size_t floats) {
+Status DecoderPool::Fill(Seat& seat, size_t levels) {
   const bool old = seat.pictures >= kPicturesPerProcess || seat.busy >= kBusyPerProcess;
   if (seat.child != nullptr && seat.child->alive() && !old &&
-      seat.child->input_capacity() >= floats)
+      seat.child->level_capacity() >= levels)
     return {};
   seat = Seat();
-  TRAWL_ASSIGN(auto child, ChildProcess::Start(options_.command, SetupFor(floats)));
+  TRAWL_ASSIGN(auto child, ChildProcess::Start(options_.command, SetupFor(levels)));
   TRAWL_ASSIGN(const uint32_t held, child->Greet(kStartTimeout));
   if ((held & layers_) != layers_)
     return Error(Code::kInternal, "a new decoder has {} only", PostureText(held));
@@ -106,47 +106,46 @@ Status DecoderPool::Fill(Seat& seat, size_t floats) {
   return {};
 }
 
-ObjectResult<std::vector<float>> DecoderPool::Prepare(std::span<const std::byte> bytes,
-                                                      const engine::PreprocessSpec& spec,
-                                                      size_t floats) {
-  if (layers_ == 0) return PrepareHere(bytes, spec, floats);
+ObjectResult<Samples> DecoderPool::Prepare(std::span<const std::byte> bytes,
+                                           const engine::PreprocessSpec& spec, size_t levels) {
+  if (layers_ == 0) return PrepareHere(bytes, spec, levels);
   std::unique_lock lock(mutex_);
   freed_.wait(lock, [this] { return !free_.empty(); });
   Seat seat = std::move(free_.back());
   free_.pop_back();
   lock.unlock();
 
-  Status ready = Fill(seat, floats);
+  Status ready = Fill(seat, levels);
   for (int attempt = 1; !ready.ok() && attempt < kStartAttempts; ++attempt) {
     ops::Log(ops::LogLevel::kWarn, "cannot start a decoder", {{"reason", ready.message()}});
     SystemClock().SleepFor(kStartPause * (1 << attempt));
-    ready = Fill(seat, floats);
+    ready = Fill(seat, levels);
   }
-  ObjectResult<std::vector<float>> input =
+  ObjectResult<Samples> picture =
       tl::unexpected(ObjectError{ObjectErrorCode::kInternal, ready.message()});
   if (ready.ok()) {
     const auto began = std::chrono::steady_clock::now();
-    input = seat.child->Ask(bytes, options_.limits, spec, floats, options_.timeout);
+    picture = seat.child->Ask(bytes, options_.limits, spec, levels, options_.timeout);
     seat.busy += std::chrono::steady_clock::now() - began;
     ++seat.pictures;
     if (!seat.child->alive())
       ops::Log(ops::LogLevel::kWarn, "a decoder did not survive a picture",
-               {{"code", ToString(input.error().code)}, {"reason", input.error().message}});
+               {{"code", ToString(picture.error().code)}, {"reason", picture.error().message}});
   }
   lock.lock();
   free_.push_back(std::move(seat));
   lock.unlock();
   freed_.notify_one();
-  return input;
+  return picture;
 }
 
-ObjectResult<std::vector<float>> DecoderPool::PrepareHere(std::span<const std::byte> bytes,
-                                                          const engine::PreprocessSpec& spec,
-                                                          size_t floats) const {
-  std::vector<float> input(floats);
-  auto prepared = PrepareImage(bytes, options_.limits, spec, input);
+ObjectResult<Samples> DecoderPool::PrepareHere(std::span<const std::byte> bytes,
+                                               const engine::PreprocessSpec& spec,
+                                               size_t levels) const {
+  Samples picture(levels);
+  auto prepared = PrepareImage(bytes, options_.limits, spec, picture);
   if (!prepared) return tl::unexpected(std::move(prepared.error()));
-  return input;
+  return picture;
 }
 
 }  // namespace trawl::worker

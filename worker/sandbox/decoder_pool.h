@@ -39,11 +39,11 @@ class DecoderPool {
   /// and a layer is missing; otherwise what is missing is a warning.
   static Result<std::unique_ptr<DecoderPool>> Start(DecoderOptions options);
 
-  /// PrepareImage, elsewhere: the model's input of `floats` numbers. A picture that its decoder
+  /// PrepareImage, elsewhere: the model's `levels` levels. A picture that its decoder
   /// does not survive is its own failure (decoder_crash, timeout, too_large), and the next one gets
   /// a new process.
-  ObjectResult<std::vector<float>> Prepare(std::span<const std::byte> bytes,
-                                           const engine::PreprocessSpec& spec, size_t floats);
+  ObjectResult<Samples> Prepare(std::span<const std::byte> bytes,
+                                const engine::PreprocessSpec& spec, size_t levels);
 
   const ImageLimits& limits() const { return options_.limits; }
 
@@ -60,12 +60,11 @@ class DecoderPool {
 
   explicit DecoderPool(DecoderOptions options) : options_(std::move(options)) {}
   Status StartAll();
-  /// A running decoder with room for `floats` in the seat.
-  Status Fill(Seat& seat, size_t floats);
-  ObjectResult<std::vector<float>> PrepareHere(std::span<const std::byte> bytes,
-                                               const engine::PreprocessSpec& spec,
-                                               size_t floats) const;
-  Setup SetupFor(size_t floats) const;
+  /// A running decoder with room for `levels` in the seat.
+  Status Fill(Seat& seat, size_t levels);
+  ObjectResult<Samples> PrepareHere(std::span<const std::byte> bytes,
+                                    const engine::PreprocessSpec& spec, size_t levels) const;
+  Setup SetupFor(size_t levels) const;
 
   const DecoderOptions options_;
   uint32_t layers_ = 0;

@@ -74,7 +74,7 @@ Result<Slot> Slot::Create(const Setup& setup) {
   const int fd = memfd_create("trawl-decoder", MFD_CLOEXEC);
   if (fd < 0) return LastError("making shared memory");
   const size_t bytes =
-      kHeaderBytes + RoundUp(setup.object_capacity) + RoundUp(setup.input_capacity * sizeof(float));
+      kHeaderBytes + RoundUp(setup.object_capacity) + RoundUp(setup.level_capacity);
   void* memory = MAP_FAILED;
   if (ftruncate(fd, static_cast<off_t>(bytes)) == 0)
     memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -94,7 +94,7 @@ Result<Slot> Slot::Attach(int fd) {
   const Setup setup = static_cast<const SlotHeader*>(header)->setup;
   munmap(header, kHeaderBytes);
   const size_t bytes =
-      kHeaderBytes + RoundUp(setup.object_capacity) + RoundUp(setup.input_capacity * sizeof(float));
+      kHeaderBytes + RoundUp(setup.object_capacity) + RoundUp(setup.level_capacity);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (memory == MAP_FAILED) return LastError("mapping shared memory");
   return Slot(fd, memory, setup);
@@ -104,14 +104,14 @@ Slot::Slot(int fd, void* memory, const Setup& setup)
     : fd_(fd),
       memory_(memory),
       object_(setup.object_capacity),
-      floats_(setup.input_capacity),
-      mapped_(kHeaderBytes + RoundUp(object_) + RoundUp(floats_ * sizeof(float))) {}
+      levels_(setup.level_capacity),
+      mapped_(kHeaderBytes + RoundUp(object_) + RoundUp(levels_)) {}
 
 Slot::Slot(Slot&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       memory_(std::exchange(other.memory_, nullptr)),
       object_(other.object_),
-      floats_(other.floats_),
+      levels_(other.levels_),
       mapped_(other.mapped_) {}
 
 Slot::~Slot() {
@@ -120,9 +120,9 @@ Slot::~Slot() {
   close(fd_);
 }
 
-std::span<float> Slot::input() {
+std::span<uint8_t> Slot::levels() {
   void* at = static_cast<std::byte*>(memory_) + kHeaderBytes + RoundUp(object_);
-  return {static_cast<float*>(at), floats_};
+  return {static_cast<uint8_t*>(at), levels_};
 }
 
 void Slot::Shrink(size_t used_bytes) {

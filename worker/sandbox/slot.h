@@ -1,6 +1,6 @@
 #pragma once
 // The memory that a worker and one of its decoders share: a fixed header, the object's bytes, the
-// model's input. One request at a time; a byte on the channel between them says whose turn it is.
+// model's levels. One request at a time; a byte on the channel between them says whose turn it is.
 
 #include <cstddef>
 #include <cstdint>
@@ -25,14 +25,14 @@ struct SpecOnSlot {
 /// What a decoder is told once, before it locks itself in.
 struct Setup {
   uint64_t object_capacity = 0;  // bytes
-  uint64_t input_capacity = 0;   // floats
-  uint64_t memory_bytes = 0;     // to be had beyond what it starts with
-  uint64_t cpu_seconds = 0;      // for all of its life
+  uint64_t level_capacity = 0;
+  uint64_t memory_bytes = 0;  // to be had beyond what it starts with
+  uint64_t cpu_seconds = 0;   // for all of its life
 };
 
 struct Request {
   uint64_t object_bytes;
-  uint64_t input_floats;
+  uint64_t levels;
   ImageLimits limits;
   SpecOnSlot spec;
 };
@@ -55,7 +55,7 @@ struct SlotHeader {
 /// A mapping of the shared memory. Not thread-safe.
 class Slot {
  public:
-  /// In the worker: memory for objects and inputs of these sizes; it costs what is written to it.
+  /// In the worker: memory for objects and levels of these sizes; it costs what is written to it.
   static Result<Slot> Create(const Setup& setup);
   /// In the decoder: the memory behind `fd`.
   static Result<Slot> Attach(int fd);
@@ -69,7 +69,7 @@ class Slot {
   std::span<std::byte> object() {
     return {static_cast<std::byte*>(memory_) + kHeaderBytes, object_};
   }
-  std::span<float> input();
+  std::span<uint8_t> levels();
   /// Gives back what a large object took.
   void Shrink(size_t used_bytes);
 
@@ -79,7 +79,7 @@ class Slot {
 
   int fd_;
   void* memory_;
-  size_t object_, floats_, mapped_;
+  size_t object_, levels_, mapped_;
 };
 
 }  // namespace trawl::worker

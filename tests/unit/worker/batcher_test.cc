@@ -28,16 +28,16 @@ class BatcherTest : public ::testing::Test {
     return {std::shared_ptr<char>(), reinterpret_cast<const engine::Model*>(&place)};
   }
 
-  PreparedImage Image(int number, std::shared_ptr<const engine::Model> model) {
+  PreparedImage Image(uint8_t number, std::shared_ptr<const engine::Model> model) {
     CHECK(!items_.empty());
-    PreparedImage image{std::move(items_.back()), std::move(model), {static_cast<float>(number)}};
+    PreparedImage image{std::move(items_.back()), std::move(model), {number}};
     items_.pop_back();
     return image;
   }
 
   static std::vector<int> Numbers(const std::vector<PreparedImage>& batch) {
     std::vector<int> numbers;
-    for (const PreparedImage& image : batch) numbers.push_back(static_cast<int>(image.input[0]));
+    for (const PreparedImage& image : batch) numbers.push_back(image.levels[0]);
     return numbers;
   }
 
@@ -50,7 +50,7 @@ class BatcherTest : public ::testing::Test {
 
 TEST_F(BatcherTest, AFullBatchIsTheOldestOfOneModel) {
   Batcher batcher(3);
-  for (int i = 0; i < 4; ++i) batcher.Add(Image(i, cats_), {});
+  for (uint8_t i = 0; i < 4; ++i) batcher.Add(Image(i, cats_), {});
   EXPECT_THAT(Numbers(batcher.TakeFull()), ElementsAre(0, 1, 2));
   EXPECT_THAT(batcher.TakeFull(), IsEmpty());
   EXPECT_EQ(batcher.size(), 1U);
@@ -58,7 +58,7 @@ TEST_F(BatcherTest, AFullBatchIsTheOldestOfOneModel) {
 
 TEST_F(BatcherTest, NeverMixesModels) {
   Batcher batcher(3);
-  for (int i = 0; i < 5; ++i) batcher.Add(Image(i, i % 2 == 0 ? cats_ : dogs_), {});
+  for (uint8_t i = 0; i < 5; ++i) batcher.Add(Image(i, i % 2 == 0 ? cats_ : dogs_), {});
   EXPECT_THAT(Numbers(batcher.TakeFull()), ElementsAre(0, 2, 4));
   EXPECT_THAT(batcher.TakeFull(), IsEmpty());
   EXPECT_THAT(Numbers(batcher.TakeAny()), ElementsAre(1, 3));
@@ -67,7 +67,7 @@ TEST_F(BatcherTest, NeverMixesModels) {
 
 TEST_F(BatcherTest, OfSeveralModelsTheOldestImagesComesFirst) {
   Batcher batcher(2);
-  for (int i = 0; i < 4; ++i) batcher.Add(Image(i, i == 0 || i == 3 ? dogs_ : cats_), {});
+  for (uint8_t i = 0; i < 4; ++i) batcher.Add(Image(i, i == 0 || i == 3 ? dogs_ : cats_), {});
   EXPECT_THAT(Numbers(batcher.TakeFull()), ElementsAre(0, 3));
   EXPECT_THAT(Numbers(batcher.TakeAny()), ElementsAre(1, 2));
 }

@@ -47,8 +47,8 @@ TEST(InferStage, ABatchThatFailsAsAWholeIsHalvedToTheImage) {
   std::vector<PreparedImage> images;
   for (WorkItem& item : ItemsOf(batch)) {
     const bool wrong = images.size() == 4;
-    images.push_back({std::move(item), *model,
-                      std::vector<float>((*model)->input_size() - (wrong ? 1 : 0), 0.5F)});
+    images.push_back(
+        {std::move(item), *model, Samples((*model)->input_size() - (wrong ? 1 : 0), 100)});
   }
   InferStage(8).Run(std::move(images));
   ASSERT_EQ(finished.TakeAll().size(), 1U);

@@ -53,13 +53,13 @@ bool ExpectOneVerdict(const File& file, const ImageLimits& limits) {
   engine::PreprocessSpec spec;
   spec.height = spec.width = 16;
   spec.resize_shorter = 24;
-  std::vector<float> input(3 * 16 * 16);
+  Samples levels(3 * 16 * 16);
 
   const auto start = std::chrono::steady_clock::now();
   const auto first = DecodeImage(file, limits);
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
   const auto second = DecodeImage(file, limits);
-  const auto partly = PrepareImage(file, limits, spec, input);
+  const auto partly = PrepareImage(file, limits, spec, levels);
   EXPECT_EQ(first.has_value(), second.has_value());
   EXPECT_EQ(first.has_value(), partly.has_value());
   if (first && second) {

@@ -25,27 +25,27 @@ PreprocessSpec CropSpec(int shorter, int side) {
   return spec;
 }
 
-std::vector<float> InputFor(const PreprocessSpec& spec) {
-  // NaN shows whatever is not written.
-  return std::vector<float>(static_cast<size_t>(3 * spec.height * spec.width), NAN);
+/// Filled, with something else in either way: what one does not write is a difference.
+Samples LevelsFor(const PreprocessSpec& spec, uint8_t filling) {
+  return Samples(static_cast<size_t>(3 * spec.height * spec.width), filling);
 }
 
 /// Decoded whole, then preprocessed.
-std::vector<float> InTwoSteps(const File& file, const PreprocessSpec& spec) {
-  std::vector<float> input = InputFor(spec);
+Samples InTwoSteps(const File& file, const PreprocessSpec& spec) {
+  Samples levels = LevelsFor(spec, 0x5A);
   const auto image = DecodeImage(file, {});
   EXPECT_TRUE(image) << image.error().message;
-  if (!image) return input;
-  const auto prepared = Preprocess(*image, spec, input);
+  if (!image) return levels;
+  const auto prepared = Preprocess(*image, spec, levels);
   EXPECT_TRUE(prepared) << prepared.error().message;
-  return input;
+  return levels;
 }
 
-std::vector<float> InOne(const File& file, const PreprocessSpec& spec, const ImageLimits& limits) {
-  std::vector<float> input = InputFor(spec);
-  const auto prepared = PrepareImage(file, limits, spec, input);
+Samples InOne(const File& file, const PreprocessSpec& spec, const ImageLimits& limits) {
+  Samples levels = LevelsFor(spec, 0xA5);
+  const auto prepared = PrepareImage(file, limits, spec, levels);
   EXPECT_TRUE(prepared) << prepared.error().message;
-  return input;
+  return levels;
 }
 
 struct Sampling {
@@ -81,8 +81,8 @@ TEST(PrepareImage, NoticesACutBelowTheLastRowThatItKeeps) {
   File file = EncodeJpeg(NoisePicture(300, 100, 3));
   file.resize(file.size() * 19 / 20);
   const PreprocessSpec spec = CropSpec(50, 40);
-  std::vector<float> input = InputFor(spec);
-  const auto prepared = PrepareImage(file, {}, spec, input);
+  Samples levels = LevelsFor(spec, 0);
+  const auto prepared = PrepareImage(file, {}, spec, levels);
   ASSERT_FALSE(prepared);
   EXPECT_EQ(prepared.error().code, ObjectErrorCode::kTruncated);
 }
@@ -90,7 +90,7 @@ TEST(PrepareImage, NoticesACutBelowTheLastRowThatItKeeps) {
 TEST(PrepareImage, TurnsWhatTheCameraHeldSideways) {
   const File file = EncodeJpeg(SmoothPicture(640, 960, 3), {.exif = ExifBlock(6, true)});
   const PreprocessSpec spec = CropSpec(64, 48);
-  const std::vector<float> reduced = InOne(file, spec, {}), full = InTwoSteps(file, spec);
+  const Samples reduced = InOne(file, spec, {}), full = InTwoSteps(file, spec);
   for (size_t i = 0; i < full.size(); ++i) ASSERT_NEAR(reduced[i], full[i], 2) << i;
 }
 
@@ -98,7 +98,7 @@ TEST(PrepareImage, GivesNearlyTheSameFromAReducedPicture) {
   for (const int side : {256, 521, 1'100}) {
     const File file = EncodeJpeg(SmoothPicture(side, side + 77, 3));
     const PreprocessSpec spec = CropSpec(64, 56);
-    const std::vector<float> reduced = InOne(file, spec, {}), full = InTwoSteps(file, spec);
+    const Samples reduced = InOne(file, spec, {}), full = InTwoSteps(file, spec);
     for (size_t i = 0; i < full.size(); ++i) ASSERT_NEAR(reduced[i], full[i], 2) << side;
   }
 }

@@ -28,11 +28,15 @@ PreprocessSpec PlainSpec(int height, int width) {
 }
 
 std::vector<float> Preprocessed(const Image& image, const PreprocessSpec& spec) {
-  // NaN shows whatever is not written.
-  std::vector<float> input(static_cast<size_t>(spec.channel_count() * spec.height * spec.width),
-                           NAN);
-  const auto result = Preprocess(image, spec, input);
+  const auto size = static_cast<size_t>(spec.channel_count() * spec.height * spec.width);
+  // Two fillings, and NaN, show whatever is not written.
+  Samples levels(size, 0x5A), again(size, 0xA5);
+  const auto result = Preprocess(image, spec, levels);
   EXPECT_TRUE(result) << result.error().message;
+  EXPECT_TRUE(Preprocess(image, spec, again));
+  EXPECT_EQ(levels, again);
+  std::vector<float> input(size, NAN);
+  Normalize(levels, spec, input);
   return input;
 }
 
@@ -117,18 +121,18 @@ TEST(Preprocess, PadsAResizedPictureThatIsSmallerThanTheCrop) {
 
 TEST(Preprocess, RefusesAPictureThatDoesNotFitASpecWithoutResize) {
   PreprocessSpec spec = PlainSpec(8, 8);
-  std::vector<float> input(3 * 8 * 8);
-  const auto small = Preprocess(NoisePicture(7, 9, 3), spec, input);
+  Samples levels(3 * 8 * 8);
+  const auto small = Preprocess(NoisePicture(7, 9, 3), spec, levels);
   ASSERT_FALSE(small);
   EXPECT_EQ(small.error().code, ObjectErrorCode::kModelError);
-  EXPECT_TRUE(Preprocess(NoisePicture(9, 9, 3), spec, input));
+  EXPECT_TRUE(Preprocess(NoisePicture(9, 9, 3), spec, levels));
   spec.crop_center = false;
-  EXPECT_FALSE(Preprocess(NoisePicture(9, 9, 3), spec, input));
-  EXPECT_TRUE(Preprocess(NoisePicture(8, 8, 3), spec, input));
+  EXPECT_FALSE(Preprocess(NoisePicture(9, 9, 3), spec, levels));
+  EXPECT_TRUE(Preprocess(NoisePicture(8, 8, 3), spec, levels));
   spec.resize = ResizeMode::kShorter;
   spec.resize_shorter = 8;
-  EXPECT_FALSE(Preprocess(NoisePicture(16, 24, 3), spec, input));
-  EXPECT_TRUE(Preprocess(NoisePicture(16, 16, 3), spec, input));
+  EXPECT_FALSE(Preprocess(NoisePicture(16, 24, 3), spec, levels));
+  EXPECT_TRUE(Preprocess(NoisePicture(16, 16, 3), spec, levels));
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ ObjectResult<void> Forge() {
 }
 
 ObjectResult<void> Obey(std::span<const std::byte> bytes, const ImageLimits&,
-                        const engine::PreprocessSpec&, std::span<float> input) {
+                        const engine::PreprocessSpec&, std::span<uint8_t> levels) {
   const std::string_view order(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   char* const no_arguments[] = {nullptr};
   if (order == "crash") Crash();
@@ -73,7 +73,9 @@ ObjectResult<void> Obey(std::span<const std::byte> bytes, const ImageLimits&,
                        : 0);
   while (order == "hang") asm volatile("");
   if (order == "fill") {
-    std::fill(input.begin(), input.end(), static_cast<float>(getpid()));
+    const pid_t self = getpid();
+    for (size_t i = 0; i < levels.size(); ++i)
+      levels[i] = static_cast<uint8_t>(self >> (i % sizeof self * 8));
     return {};
   }
   return tl::unexpected(ObjectError{ObjectErrorCode::kTooManyScans, std::string(order)});

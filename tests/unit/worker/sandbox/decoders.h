@@ -9,8 +9,8 @@ namespace trawl::worker {
 
 /// Does what the object's text says: "crash", "abort", "hang", "exit", "devour" (memory), "socket",
 /// "open", "execute", "fork", "kill parent", "write elsewhere", "make code", "forge" (a reply that
-/// is none), "fill" (the input with its own process id); or fails with too_many_scans and the text
-/// as the message.
+/// is none), "fill" (the levels with the bytes of its own process id, again and again); or fails
+/// with too_many_scans and the text as the message.
 std::vector<std::string> ObedientDecoder();
 /// PrepareImage: what workers run.
 std::vector<std::string> RealDecoder();
