@@ -1,5 +1,6 @@
 #include "worker/decode_stage.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -7,23 +8,35 @@
 
 namespace trawl::worker {
 
-std::optional<PreparedImage> Decode(FetchedObject object, DecoderPool& pictures, Budget& memory,
-                                    std::stop_token stop) {
-  if (object.item.cancelled()) return std::nullopt;
-  const size_t bytes = DecodingBytes(object.bytes, pictures.limits());
-  if (!memory.Acquire(bytes, std::move(stop))) return std::nullopt;
-  const Reservation held(memory, bytes);
+std::vector<PreparedImage> Decode(std::vector<FetchedObject> objects, DecoderPool& pictures,
+                                  Budget& memory, std::stop_token stop) {
+  std::erase_if(objects, [](const FetchedObject& object) { return object.item.cancelled(); });
+  if (objects.empty()) return {};
+  std::vector<Bytes> files;
+  size_t most = 0;
+  for (const FetchedObject& object : objects) {
+    files.emplace_back(object.bytes);
+    most = std::max(most, DecodingBytes(object.bytes, pictures.limits()));
+  }
+  if (!memory.Acquire(most, std::move(stop))) return {};
+  const Reservation held(memory, most);
+  const engine::Model& model = *objects.front().model;
   const auto began = std::chrono::steady_clock::now();
-  ObjectResult<Samples> levels = pictures.Prepare(object.bytes, object.model->package().preprocess,
-                                                  object.model->input_size());
+  std::vector<ObjectResult<Samples>> levels =
+      pictures.Prepare(files, model.package().preprocess, model.input_size());
   const std::chrono::duration<double, std::milli> elapsed =
       std::chrono::steady_clock::now() - began;
-  object.item.timings().decode_ms = elapsed.count();
-  if (!levels) {
-    object.item.Fail(std::move(levels.error()));
-    return std::nullopt;
+  std::vector<PreparedImage> images;
+  for (size_t i = 0; i < objects.size(); ++i) {
+    auto& [item, its_model, bytes, slot, byte_share] = objects[i];
+    item.timings().decode_ms = elapsed.count() / static_cast<double>(objects.size());
+    if (levels[i]) {
+      images.push_back({std::move(item), std::move(its_model), std::move(*levels[i])});
+    } else {
+      item.Fail(std::move(levels[i].error()));
+    }
   }
-  return PreparedImage{std::move(object.item), std::move(object.model), std::move(*levels)};
+  return images;
 }
 
 }  // namespace trawl::worker

@@ -58,8 +58,10 @@ bool Pipeline::Step() {
 }
 
 void Pipeline::Do(Task task, std::stop_token stop) {
-  if (auto* const object = std::get_if<FetchedObject>(&task)) {
-    scheduler_.EndDecoding(Decode(std::move(*object), pictures_, decode_memory_, std::move(stop)));
+  if (auto* const objects = std::get_if<std::vector<FetchedObject>>(&task)) {
+    const size_t pictures = objects->size();
+    scheduler_.EndDecoding(pictures,
+                           Decode(std::move(*objects), pictures_, decode_memory_, std::move(stop)));
   } else {
     Infer(std::get<std::vector<PreparedImage>>(std::move(task)));
     scheduler_.EndInference();

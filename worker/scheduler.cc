@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "worker/sandbox/decoder_pool.h"
+
 namespace trawl::worker {
 
 Scheduler::Scheduler(const WorkerLimits& limits, std::chrono::milliseconds delay, StageMeter& meter,
@@ -57,11 +59,12 @@ std::optional<Task> Scheduler::TryNext() {
   return Pick(clock_.Now());
 }
 
-void Scheduler::EndDecoding(std::optional<PreparedImage> image) {
+void Scheduler::EndDecoding(size_t pictures, std::vector<PreparedImage> images) {
   Change([&] {
     --decoding_;
+    pictures_ -= pictures;
     meter_.Change(StageMeter::kDecoding, -1);
-    if (image) batcher_.Add(std::move(*image), clock_.Now());
+    for (PreparedImage& image : images) batcher_.Add(std::move(image), clock_.Now());
   });
 }
 
@@ -75,21 +78,36 @@ void Scheduler::EndInference() {
 std::optional<Task> Scheduler::Pick(TimePoint now) {
   std::vector<PreparedImage> batch;
   if (inferring_ < limits_.sessions) batch = PickUrgent(now);
-  const bool decode = batch.empty() && !fetched_.empty() && decoding_ < limits_.decode_threads &&
-                      batcher_.size() + decoding_ < limits_.prepared_images;
-  if (decode) {
-    ++decoding_;
-    Task task(std::move(fetched_.front()));
-    fetched_.pop_front();
-    meter_.Change(StageMeter::kFetched, -1);
-    meter_.Change(StageMeter::kDecoding, 1);
-    return task;
+  if (batch.empty() && decoding_ < limits_.decode_threads) {
+    std::vector<FetchedObject> pictures = PickPictures();
+    if (!pictures.empty()) return pictures;
   }
   if (batch.empty() && inferring_ < limits_.sessions && IsDue(now)) batch = batcher_.TakeAny();
   if (batch.empty()) return std::nullopt;
   ++inferring_;
   meter_.Change(StageMeter::kInferring, 1);
   return batch;
+}
+
+std::vector<FetchedObject> Scheduler::PickPictures() {
+  std::vector<FetchedObject> pictures;
+  size_t bytes = 0;
+  while (!fetched_.empty() && pictures.size() < kMostAtOnce &&
+         batcher_.size() + pictures_ < limits_.prepared_images) {
+    FetchedObject& next = fetched_.front();
+    bytes += next.bytes.size();
+    if (!pictures.empty() &&
+        (bytes > DecoderPool::kBytesAtOnce || next.model != pictures.front().model))
+      break;
+    pictures.push_back(std::move(next));
+    fetched_.pop_front();
+    ++pictures_;
+    meter_.Change(StageMeter::kFetched, -1);
+  }
+  if (pictures.empty()) return pictures;
+  ++decoding_;
+  meter_.Change(StageMeter::kDecoding, 1);
+  return pictures;
 }
 
 std::vector<PreparedImage> Scheduler::PickUrgent(TimePoint now) {

@@ -31,8 +31,8 @@ struct FetchedObject {
   Reservation slot, byte_share;
 };
 
-/// A picture to decode, or a batch of one model to run.
-using Task = std::variant<FetchedObject, std::vector<PreparedImage>>;
+/// Pictures to decode, of one model: one, or a few small ones; or a batch of one model to run.
+using Task = std::variant<std::vector<FetchedObject>, std::vector<PreparedImage>>;
 
 /// Objects come from the store's threads, tasks go to the CPU's. Thread-safe.
 ///
@@ -57,8 +57,9 @@ class Scheduler {
   std::optional<Task> Next(std::stop_token stop);
   /// What there is to do right now; never waits.
   std::optional<Task> TryNext();
-  /// `image`: none when the picture has ended as a failure, or was dropped.
-  void EndDecoding(std::optional<PreparedImage> image);
+  /// `pictures`: how many the task had. `images`: those that have not ended as a failure, or were
+  /// dropped.
+  void EndDecoding(size_t pictures, std::vector<PreparedImage> images);
   void EndInference();
 
  private:
@@ -70,6 +71,7 @@ class Scheduler {
   /// What may be done now, by the order above.
   std::optional<Task> Pick(TimePoint now);
   std::vector<PreparedImage> PickUrgent(TimePoint now);
+  std::vector<FetchedObject> PickPictures();
   bool IsDue(TimePoint now) const;
   bool Done() const;
 
@@ -81,8 +83,9 @@ class Scheduler {
   std::condition_variable_any changed_;
   std::deque<FetchedObject> fetched_;
   Batcher batcher_;
-  size_t decoding_ = 0, inferring_ = 0;
-  uint64_t changes_ = 0;  // of anything that a waiting thread may have waited for
+  size_t decoding_ = 0, inferring_ = 0;  // threads
+  size_t pictures_ = 0;                  // being decoded
+  uint64_t changes_ = 0;                 // of anything that a waiting thread may have waited for
   bool closed_ = false;
 };
 

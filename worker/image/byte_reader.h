@@ -4,11 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+
+#include "worker/image/image.h"
 
 namespace trawl::worker {
-
-using Bytes = std::span<const std::byte>;
 
 class ByteReader {
  public:

@@ -14,6 +14,8 @@
 
 namespace trawl::worker {
 
+using Bytes = std::span<const std::byte>;
+
 /// Leaves what is allocated unwritten: every decoder writes each of its pixels, and clearing them
 /// first would cost as much again as copying them.
 template <class T>

@@ -42,12 +42,17 @@ void Describe(const ObjectError& error, Reply& reply) {
 
 void Serve(PrepareFunction prepare, Slot& slot) {
   const Request& request = slot.header().request;
-  Reply reply;
-  const ObjectResult<void> prepared =
-      prepare(slot.object().first(request.object_bytes), request.limits, request.spec.ToSpec(),
-              slot.levels().first(request.levels));
-  if (!prepared) Describe(prepared.error(), reply);
-  slot.header().reply = reply;
+  const engine::PreprocessSpec spec = request.spec.ToSpec();
+  std::span<const std::byte> objects = slot.objects();
+  for (size_t i = 0; i < request.objects; ++i) {
+    Reply reply;
+    const ObjectResult<void> prepared =
+        prepare(objects.first(request.object_bytes[i]), request.limits, spec,
+                slot.levels().subspan(i * request.levels, request.levels));
+    if (!prepared) Describe(prepared.error(), reply);
+    slot.header().replies[i] = reply;
+    objects = objects.subspan(request.object_bytes[i]);
+  }
 }
 
 }  // namespace
@@ -58,7 +63,7 @@ int RunDecoder(PrepareFunction prepare) {
   auto slot = Slot::Attach(kMemoryFd);
   if (!slot) return kUsageExit;
   std::set_new_handler([] { _exit(kOutOfMemoryExit); });
-  slot->header().reply.posture = LockDown(slot->header().setup, kChannelFd);
+  slot->header().posture = LockDown(slot->header().setup, kChannelFd);
   if (!Answer()) return kChannelExit;
   while (Await()) {
     Serve(prepare, *slot);

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <utility>
 
+#include "config/check.h"
 #include "ops/telemetry/log.h"
 #include "worker/sandbox/child.h"
 #include "worker/sandbox/lockdown.h"
@@ -121,27 +122,43 @@ ChildProcess::~ChildProcess() {
 }
 
 Result<uint32_t> ChildProcess::Greet(Timeout timeout) {
-  if (AwaitAnswer(timeout) == Turn::kAnswered) return Reply(slot_.header().reply).posture;
+  if (AwaitAnswer(timeout) == Turn::kAnswered) return uint32_t{slot_.header().posture};
   const int status = Reap();
   return Error(Code::kInternal, "a decoder process did not start: {}", CrashOf(status).message);
 }
 
-ObjectResult<Samples> ChildProcess::Ask(std::span<const std::byte> bytes, const ImageLimits& limits,
-                                        const engine::PreprocessSpec& spec, size_t levels,
-                                        Timeout timeout) {
-  if (bytes.size() > slot_.object().size())
-    return tl::unexpected(ObjectError{ObjectErrorCode::kTooLarge, "larger than max-object-bytes"});
-  std::copy(bytes.begin(), bytes.end(), slot_.object().begin());
-  slot_.header().request = {bytes.size(), levels, limits, SpecOnSlot::From(spec)};
+ObjectResult<std::vector<ObjectResult<Samples>>> ChildProcess::Ask(
+    std::span<const Bytes> objects, const ImageLimits& limits, const engine::PreprocessSpec& spec,
+    size_t levels, Timeout timeout) {
+  CHECK(objects.size() <= kMostAtOnce && objects.size() * levels <= level_capacity());
+  Request request{.objects = static_cast<uint32_t>(objects.size()),
+                  .object_bytes = {},
+                  .levels = levels,
+                  .limits = limits,
+                  .spec = SpecOnSlot::From(spec)};
+  size_t used = 0;
+  for (size_t i = 0; i < objects.size(); ++i) {
+    CHECK(objects[i].size() <= object_capacity() - used);
+    std::ranges::copy(objects[i], slot_.objects().subspan(used).begin());
+    request.object_bytes[i] = objects[i].size();
+    used += objects[i].size();
+  }
+  slot_.header().request = request;
   const char byte = 1;
   // A decoder that ended meanwhile is noticed by what follows.
   (void)!send(channel_, &byte, 1, MSG_NOSIGNAL);
   const Turn turn = AwaitAnswer(timeout);
-  slot_.Shrink(bytes.size());
+  slot_.Shrink(used);
   if (turn != Turn::kAnswered) return tl::unexpected(EndOf(turn, timeout));
-  const Reply reply = slot_.header().reply;
+  std::vector<ObjectResult<Samples>> answers;
+  for (size_t i = 0; i < objects.size(); ++i) answers.push_back(AnswerTo(i, levels));
+  return answers;
+}
+
+ObjectResult<Samples> ChildProcess::AnswerTo(size_t object, size_t levels) {
+  const Reply reply = slot_.header().replies[object];
   if (reply.failed != 0) return tl::unexpected(ErrorIn(reply));
-  const std::span<const uint8_t> answer = slot_.levels().first(levels);
+  const std::span<const uint8_t> answer = slot_.levels().subspan(object * levels, levels);
   return Samples(answer.begin(), answer.end());
 }
 

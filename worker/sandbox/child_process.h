@@ -30,12 +30,16 @@ class ChildProcess {
   /// Waits until it has locked itself in. Returns the layers that hold (lockdown.h).
   Result<uint32_t> Greet(Timeout timeout);
 
-  /// A picture's levels. Errors: what decoding gives; timeout, decoder_crash or too_large when the
-  /// process did not survive it: then alive() is false.
-  ObjectResult<Samples> Ask(std::span<const std::byte> bytes, const ImageLimits& limits,
-                            const engine::PreprocessSpec& spec, size_t levels, Timeout timeout);
+  /// What each of up to kMostAtOnce objects became; of several, all together fit into
+  /// object_capacity(). Error: timeout, decoder_crash or too_large when the process did not survive
+  /// them: then alive() is false.
+  ObjectResult<std::vector<ObjectResult<Samples>>> Ask(std::span<const Bytes> objects,
+                                                       const ImageLimits& limits,
+                                                       const engine::PreprocessSpec& spec,
+                                                       size_t levels, Timeout timeout);
 
   bool alive() const { return pid_ > 0; }
+  size_t object_capacity() { return slot_.objects().size(); }
   size_t level_capacity() { return slot_.levels().size(); }
   pid_t pid() const { return pid_; }
 
@@ -46,6 +50,7 @@ class ChildProcess {
       : slot_(std::move(slot)), channel_(channel), pid_(pid) {}
 
   Turn AwaitAnswer(Timeout timeout);
+  ObjectResult<Samples> AnswerTo(size_t object, size_t levels);
   /// Kills it if need be and waits for its end. Returns the status of waitpid, or -1.
   int Reap();
   ObjectError EndOf(Turn turn, Timeout timeout);

@@ -86,8 +86,8 @@ Status DecoderPool::StartAll() {
 
 Setup DecoderPool::SetupFor(size_t levels) const {
   const auto cpu = kBusyPerProcess + std::chrono::ceil<seconds>(options_.timeout) + seconds(60);
-  return {.object_capacity = options_.max_object_bytes,
-          .level_capacity = std::max(levels, kUsualLevels),
+  return {.object_capacity = std::max(options_.max_object_bytes, kBytesAtOnce),
+          .level_capacity = kMostAtOnce * std::max(levels, kUsualLevels),
           .memory_bytes = DecoderMemory(options_.limits),
           .cpu_seconds = static_cast<uint64_t>(cpu.count())};
 }
@@ -95,7 +95,7 @@ Setup DecoderPool::SetupFor(size_t levels) const {
 Status DecoderPool::Fill(Seat& seat, size_t levels) {
   const bool old = seat.pictures >= kPicturesPerProcess || seat.busy >= kBusyPerProcess;
   if (seat.child != nullptr && seat.child->alive() && !old &&
-      seat.child->level_capacity() >= levels)
+      seat.child->level_capacity() >= kMostAtOnce * levels)
     return {};
   seat = Seat();
   TRAWL_ASSIGN(auto child, ChildProcess::Start(options_.command, SetupFor(levels)));
@@ -106,41 +106,64 @@ Status DecoderPool::Fill(Seat& seat, size_t levels) {
   return {};
 }
 
-ObjectResult<Samples> DecoderPool::Prepare(std::span<const std::byte> bytes,
-                                           const engine::PreprocessSpec& spec, size_t levels) {
-  if (layers_ == 0) return PrepareHere(bytes, spec, levels);
+std::vector<ObjectResult<Samples>> DecoderPool::Prepare(std::span<const Bytes> objects,
+                                                        const engine::PreprocessSpec& spec,
+                                                        size_t levels) {
+  std::vector<ObjectResult<Samples>> answers;
+  if (layers_ == 0) {
+    for (const Bytes bytes : objects) answers.push_back(PrepareHere(bytes, spec, levels));
+    return answers;
+  }
   std::unique_lock lock(mutex_);
   freed_.wait(lock, [this] { return !free_.empty(); });
   Seat seat = std::move(free_.back());
   free_.pop_back();
   lock.unlock();
 
+  if (auto together = AskIn(seat, objects, spec, levels)) {
+    answers = std::move(*together);
+  } else if (objects.size() == 1) {
+    answers.push_back(tl::unexpected(std::move(together.error())));
+  } else {
+    // Whose fault it was is not for a decoder to say that may have been taken over.
+    for (size_t i = 0; i < objects.size(); ++i) {
+      auto alone = AskIn(seat, objects.subspan(i, 1), spec, levels);
+      answers.push_back(alone ? std::move(alone->front()) : tl::unexpected(alone.error()));
+    }
+  }
+  lock.lock();
+  free_.push_back(std::move(seat));
+  lock.unlock();
+  freed_.notify_one();
+  return answers;
+}
+
+ObjectResult<std::vector<ObjectResult<Samples>>> DecoderPool::AskIn(
+    Seat& seat, std::span<const Bytes> objects, const engine::PreprocessSpec& spec, size_t levels) {
+  if (objects.front().size() > options_.max_object_bytes)
+    return tl::unexpected(ObjectError{ObjectErrorCode::kTooLarge, "larger than max-object-bytes"});
   Status ready = Fill(seat, levels);
   for (int attempt = 1; !ready.ok() && attempt < kStartAttempts; ++attempt) {
     ops::Log(ops::LogLevel::kWarn, "cannot start a decoder", {{"reason", ready.message()}});
     SystemClock().SleepFor(kStartPause * (1 << attempt));
     ready = Fill(seat, levels);
   }
-  ObjectResult<Samples> picture =
-      tl::unexpected(ObjectError{ObjectErrorCode::kInternal, ready.message()});
-  if (ready.ok()) {
-    const auto began = std::chrono::steady_clock::now();
-    picture = seat.child->Ask(bytes, options_.limits, spec, levels, options_.timeout);
-    seat.busy += std::chrono::steady_clock::now() - began;
-    ++seat.pictures;
-    if (!seat.child->alive())
-      ops::Log(ops::LogLevel::kWarn, "a decoder did not survive a picture",
-               {{"code", ToString(picture.error().code)}, {"reason", picture.error().message}});
-  }
-  lock.lock();
-  free_.push_back(std::move(seat));
-  lock.unlock();
-  freed_.notify_one();
-  return picture;
+  if (!ready.ok()) return tl::unexpected(ObjectError{ObjectErrorCode::kInternal, ready.message()});
+  const auto began = std::chrono::steady_clock::now();
+  auto answers = seat.child->Ask(objects, options_.limits, spec, levels, options_.timeout);
+  seat.busy += std::chrono::steady_clock::now() - began;
+  seat.pictures += objects.size();
+  if (!answers)
+    ops::Log(ops::LogLevel::kWarn,
+             objects.size() == 1 ? "a decoder did not survive a picture"
+                                 : "a decoder did not survive one of some pictures",
+             {{"pictures", objects.size()},
+              {"code", ToString(answers.error().code)},
+              {"reason", answers.error().message}});
+  return answers;
 }
 
-ObjectResult<Samples> DecoderPool::PrepareHere(std::span<const std::byte> bytes,
-                                               const engine::PreprocessSpec& spec,
+ObjectResult<Samples> DecoderPool::PrepareHere(Bytes bytes, const engine::PreprocessSpec& spec,
                                                size_t levels) const {
   Samples picture(levels);
   auto prepared = PrepareImage(bytes, options_.limits, spec, picture);

@@ -39,11 +39,18 @@ class DecoderPool {
   /// and a layer is missing; otherwise what is missing is a warning.
   static Result<std::unique_ptr<DecoderPool>> Start(DecoderOptions options);
 
-  /// PrepareImage, elsewhere: the model's `levels` levels. A picture that its decoder
-  /// does not survive is its own failure (decoder_crash, timeout, too_large), and the next one gets
-  /// a new process.
-  ObjectResult<Samples> Prepare(std::span<const std::byte> bytes,
-                                const engine::PreprocessSpec& spec, size_t levels);
+  /// Several objects in one call may have so many bytes together: for small ones the way to another
+  /// process and back takes longer than decoding, so that it is better gone once for some of them.
+  static constexpr size_t kBytesAtOnce = 64U << 10;
+
+  /// PrepareImage of each of up to kMostAtOnce objects, elsewhere: the model's `levels` levels. A
+  /// picture that its decoder does not survive is its own failure (decoder_crash, timeout,
+  /// too_large), and the next one gets a new process.
+  std::vector<ObjectResult<Samples>> Prepare(std::span<const Bytes> objects,
+                                             const engine::PreprocessSpec& spec, size_t levels);
+  ObjectResult<Samples> Prepare(Bytes object, const engine::PreprocessSpec& spec, size_t levels) {
+    return std::move(Prepare(std::span(&object, 1), spec, levels).front());
+  }
 
   const ImageLimits& limits() const { return options_.limits; }
 
@@ -60,10 +67,14 @@ class DecoderPool {
 
   explicit DecoderPool(DecoderOptions options) : options_(std::move(options)) {}
   Status StartAll();
-  /// A running decoder with room for `levels` in the seat.
+  /// A running decoder with room for pictures of `levels` in the seat.
   Status Fill(Seat& seat, size_t levels);
-  ObjectResult<Samples> PrepareHere(std::span<const std::byte> bytes,
-                                    const engine::PreprocessSpec& spec, size_t levels) const;
+  /// As Prepare. Error: the decoder's end, be it the fault of whichever of the objects.
+  ObjectResult<std::vector<ObjectResult<Samples>>> AskIn(Seat& seat, std::span<const Bytes> objects,
+                                                         const engine::PreprocessSpec& spec,
+                                                         size_t levels);
+  ObjectResult<Samples> PrepareHere(Bytes bytes, const engine::PreprocessSpec& spec,
+                                    size_t levels) const;
   Setup SetupFor(size_t levels) const;
 
   const DecoderOptions options_;

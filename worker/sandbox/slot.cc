@@ -19,7 +19,13 @@ static_assert(std::is_trivially_copyable_v<SlotHeader>);
 constexpr size_t kKeptBytes = 1U << 20;
 
 constexpr size_t kPage = 4096;
-size_t RoundUp(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+constexpr size_t RoundUp(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+
+constexpr size_t kHeaderBytes = RoundUp(sizeof(SlotHeader));
+
+size_t BytesFor(const Setup& setup) {
+  return kHeaderBytes + RoundUp(setup.object_capacity) + RoundUp(setup.level_capacity);
+}
 
 uint32_t CopyFloats(const std::vector<float>& from, float (&to)[4]) {
   const size_t count = std::min(from.size(), std::size(to));
@@ -73,8 +79,7 @@ engine::PreprocessSpec SpecOnSlot::ToSpec() const {
 Result<Slot> Slot::Create(const Setup& setup) {
   const int fd = memfd_create("trawl-decoder", MFD_CLOEXEC);
   if (fd < 0) return LastError("making shared memory");
-  const size_t bytes =
-      kHeaderBytes + RoundUp(setup.object_capacity) + RoundUp(setup.level_capacity);
+  const size_t bytes = BytesFor(setup);
   void* memory = MAP_FAILED;
   if (ftruncate(fd, static_cast<off_t>(bytes)) == 0)
     memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -93,8 +98,7 @@ Result<Slot> Slot::Attach(int fd) {
   if (header == MAP_FAILED) return LastError("mapping shared memory");
   const Setup setup = static_cast<const SlotHeader*>(header)->setup;
   munmap(header, kHeaderBytes);
-  const size_t bytes =
-      kHeaderBytes + RoundUp(setup.object_capacity) + RoundUp(setup.level_capacity);
+  const size_t bytes = BytesFor(setup);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (memory == MAP_FAILED) return LastError("mapping shared memory");
   return Slot(fd, memory, setup);
@@ -103,14 +107,14 @@ Result<Slot> Slot::Attach(int fd) {
 Slot::Slot(int fd, void* memory, const Setup& setup)
     : fd_(fd),
       memory_(memory),
-      object_(setup.object_capacity),
+      objects_(setup.object_capacity),
       levels_(setup.level_capacity),
-      mapped_(kHeaderBytes + RoundUp(object_) + RoundUp(levels_)) {}
+      mapped_(BytesFor(setup)) {}
 
 Slot::Slot(Slot&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       memory_(std::exchange(other.memory_, nullptr)),
-      object_(other.object_),
+      objects_(other.objects_),
       levels_(other.levels_),
       mapped_(other.mapped_) {}
 
@@ -120,15 +124,19 @@ Slot::~Slot() {
   close(fd_);
 }
 
+std::span<std::byte> Slot::objects() {
+  return {static_cast<std::byte*>(memory_) + kHeaderBytes, objects_};
+}
+
 std::span<uint8_t> Slot::levels() {
-  void* at = static_cast<std::byte*>(memory_) + kHeaderBytes + RoundUp(object_);
+  void* at = static_cast<std::byte*>(memory_) + kHeaderBytes + RoundUp(objects_);
   return {static_cast<uint8_t*>(at), levels_};
 }
 
 void Slot::Shrink(size_t used_bytes) {
   if (used_bytes <= kKeptBytes) return;
   // Of no consequence when it fails: the pages stay for the next large object.
-  madvise(object().data() + kKeptBytes, RoundUp(used_bytes) - kKeptBytes, MADV_REMOVE);
+  madvise(objects().data() + kKeptBytes, RoundUp(used_bytes) - kKeptBytes, MADV_REMOVE);
 }
 
 }  // namespace trawl::worker

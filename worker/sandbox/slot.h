@@ -1,6 +1,7 @@
 #pragma once
-// The memory that a worker and one of its decoders share: a fixed header, the object's bytes, the
-// model's levels. One request at a time; a byte on the channel between them says whose turn it is.
+// The memory that a worker and one of its decoders share: a fixed header, the objects' bytes, the
+// model's levels. One request at a time, of one object or of a few small ones; a byte on the
+// channel between them says whose turn it is.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,24 +23,26 @@ struct SpecOnSlot {
   engine::PreprocessSpec ToSpec() const;
 };
 
+inline constexpr size_t kMostAtOnce = 16;  // objects in one request
+
 /// What a decoder is told once, before it locks itself in.
 struct Setup {
-  uint64_t object_capacity = 0;  // bytes
-  uint64_t level_capacity = 0;
-  uint64_t memory_bytes = 0;  // to be had beyond what it starts with
-  uint64_t cpu_seconds = 0;   // for all of its life
+  uint64_t object_capacity = 0;  // bytes, of a request's objects together
+  uint64_t level_capacity = 0;   // of its pictures together
+  uint64_t memory_bytes = 0;     // to be had beyond what it starts with
+  uint64_t cpu_seconds = 0;      // for all of its life
 };
 
 struct Request {
-  uint64_t object_bytes;
-  uint64_t levels;
+  uint32_t objects;
+  uint64_t object_bytes[kMostAtOnce];  // they lie one behind the other
+  uint64_t levels;                     // of each; so do these
   ImageLimits limits;
   SpecOnSlot spec;
 };
 
 /// Written by a process that may have been taken over: copied out first, then checked.
 struct Reply {
-  uint32_t posture = 0;  // of Layer, in the first reply
   uint32_t failed = 0;
   uint32_t code = 0;  // of ObjectErrorCode
   uint32_t message_bytes = 0;
@@ -48,8 +51,9 @@ struct Reply {
 
 struct SlotHeader {
   Setup setup;
+  uint32_t posture;  // of Layer, before the first request
   Request request;
-  Reply reply;
+  Reply replies[kMostAtOnce];
 };
 
 /// A mapping of the shared memory. Not thread-safe.
@@ -66,20 +70,17 @@ class Slot {
   int fd() const { return fd_; }
   SlotHeader& header() { return *static_cast<SlotHeader*>(memory_); }
   /// The sizes are those that this process knows, whatever the header says by now.
-  std::span<std::byte> object() {
-    return {static_cast<std::byte*>(memory_) + kHeaderBytes, object_};
-  }
+  std::span<std::byte> objects();
   std::span<uint8_t> levels();
   /// Gives back what a large object took.
   void Shrink(size_t used_bytes);
 
  private:
-  static constexpr size_t kHeaderBytes = 4096;
   Slot(int fd, void* memory, const Setup& setup);
 
   int fd_;
   void* memory_;
-  size_t object_, levels_, mapped_;
+  size_t objects_, levels_, mapped_;
 };
 
 }  // namespace trawl::worker

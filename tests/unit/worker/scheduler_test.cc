@@ -12,6 +12,7 @@
 
 #include "config/check.h"
 #include "tests/support/manual_clock.h"
+#include "worker/sandbox/decoder_pool.h"
 
 namespace trawl::worker {
 namespace {
@@ -42,28 +43,38 @@ class SchedulerTest : public ::testing::Test {
     return {std::shared_ptr<char>(), reinterpret_cast<const engine::Model*>(&place)};
   }
 
-  FetchedObject Fetched(std::shared_ptr<const engine::Model> model) {
+  /// So large that it is decoded alone, unless told otherwise.
+  FetchedObject Fetched(std::shared_ptr<const engine::Model> model,
+                        size_t bytes = DecoderPool::kBytesAtOnce) {
     CHECK(!items_.empty());
-    FetchedObject object{std::move(items_.back()),
-                         std::move(model),
-                         {},
-                         Reservation(slots_, 0),
-                         Reservation(slots_, 0)};
+    FetchedObject object{std::move(items_.back()), std::move(model), std::vector<std::byte>(bytes),
+                         Reservation(slots_, 0), Reservation(slots_, 0)};
     items_.pop_back();
     return object;
   }
 
-  static PreparedImage Decoded(FetchedObject object) {
-    return {std::move(object.item), std::move(object.model), {}};
+  static std::vector<PreparedImage> Decoded(std::vector<FetchedObject> objects) {
+    std::vector<PreparedImage> images;
+    for (FetchedObject& object : objects)
+      images.push_back({std::move(object.item), std::move(object.model), {}});
+    return images;
   }
 
-  /// What a free thread does now, done at once: "decode", or "infer" and how many, or "wait".
+  static void EndDecoding(Scheduler& scheduler, Task task) {
+    auto& objects = std::get<std::vector<FetchedObject>>(task);
+    const size_t pictures = objects.size();
+    scheduler.EndDecoding(pictures, Decoded(std::move(objects)));
+  }
+
+  /// What a free thread does now, done at once: "decode" (and how many, if not one), or "infer" and
+  /// how many, or "wait".
   std::string Step() {
     std::optional<Task> task = scheduler_.TryNext();
     if (!task) return "wait";
-    if (auto* const object = std::get_if<FetchedObject>(&*task)) {
-      scheduler_.EndDecoding(Decoded(std::move(*object)));
-      return "decode";
+    if (auto* const objects = std::get_if<std::vector<FetchedObject>>(&*task)) {
+      const size_t pictures = objects->size();
+      EndDecoding(scheduler_, std::move(*task));
+      return pictures == 1 ? "decode" : "decode " + std::to_string(pictures);
     }
     const size_t images = std::get<std::vector<PreparedImage>>(*task).size();
     scheduler_.EndInference();
@@ -126,9 +137,9 @@ TEST_F(SchedulerTest, WhatIsLeftAtTheEndWaitsForNothing) {
   scheduler_.Close();
   std::vector<std::string> steps;
   while (std::optional<Task> task = scheduler_.Next({})) {
-    if (auto* const object = std::get_if<FetchedObject>(&*task)) {
+    if (std::holds_alternative<std::vector<FetchedObject>>(*task)) {
       steps.push_back("decode");
-      scheduler_.EndDecoding(Decoded(std::move(*object)));
+      EndDecoding(scheduler_, std::move(*task));
     } else {
       steps.push_back("infer");
       scheduler_.EndInference();
@@ -146,19 +157,44 @@ TEST_F(SchedulerTest, RunsNoMoreOfAKindThanAllowed) {
     std::optional<Task> decode = scheduler.TryNext();
     ASSERT_TRUE(decode);
     EXPECT_FALSE(scheduler.TryNext()) << "a second decoder";
-    scheduler.EndDecoding(Decoded(std::get<FetchedObject>(std::move(*decode))));
+    EndDecoding(scheduler, std::move(*decode));
   }
   std::optional<Task> batch = scheduler.TryNext();
   ASSERT_TRUE(batch && std::holds_alternative<std::vector<PreparedImage>>(*batch));
   for (int i = 0; i < 2; ++i) {
     std::optional<Task> decode = scheduler.TryNext();
     ASSERT_TRUE(decode);
-    scheduler.EndDecoding(Decoded(std::get<FetchedObject>(std::move(*decode))));
+    EndDecoding(scheduler, std::move(*decode));
   }
   EXPECT_FALSE(scheduler.TryNext()) << "a second session";
   scheduler.EndInference();
   EXPECT_TRUE(scheduler.TryNext());
   scheduler.EndInference();
+}
+
+TEST_F(SchedulerTest, SmallPicturesOfOneModelAreDecodedTogether) {
+  WorkerLimits limits = Limits(1);
+  limits.batch_size = limits.prepared_images = 40;
+  Scheduler scheduler(limits, kDelay, meter_, clock_);
+  const auto decoded = [&scheduler] {
+    std::optional<Task> task = scheduler.TryNext();
+    const size_t pictures = task ? std::get<std::vector<FetchedObject>>(*task).size() : 0;
+    if (task) EndDecoding(scheduler, std::move(*task));
+    return pictures;
+  };
+  for (int i = 0; i < 20; ++i) scheduler.Offer(Fetched(cats_, 10));
+  EXPECT_EQ(decoded(), kMostAtOnce);
+  EXPECT_EQ(decoded(), 4u);
+  for (const auto& model : {dogs_, cats_, cats_}) scheduler.Offer(Fetched(model, 10));
+  EXPECT_EQ(decoded(), 1u);
+  EXPECT_EQ(decoded(), 2u);
+  for (const size_t part : {2, 2, 1})
+    scheduler.Offer(Fetched(cats_, DecoderPool::kBytesAtOnce / part));
+  EXPECT_EQ(decoded(), 2u) << "two halves";
+  EXPECT_EQ(decoded(), 1u);
+  for (int i = 0; i < 20; ++i) scheduler.Offer(Fetched(cats_, 10));
+  EXPECT_EQ(decoded(), 40u - 26u) << "what there is room for";
+  EXPECT_TRUE(scheduler.TryNext()) << "room is made";
 }
 
 TEST_F(SchedulerTest, LetsThreadsGoWhenStopped) {
@@ -180,10 +216,11 @@ TEST_F(SchedulerTest, LosesNothingBetweenManyThreads) {
   for (int t = 0; t < 3; ++t) {
     threads.emplace_back([&] {
       while (std::optional<Task> task = scheduler.Next({})) {
-        if (auto* const object = std::get_if<FetchedObject>(&*task)) {
+        if (auto* const objects = std::get_if<std::vector<FetchedObject>>(&*task)) {
+          const size_t pictures = objects->size();
           // Every tenth picture is broken.
-          const bool broken = ++decoded % 10 == 0;
-          scheduler.EndDecoding(broken ? std::nullopt : std::optional(Decoded(std::move(*object))));
+          std::erase_if(*objects, [&](const FetchedObject&) { return ++decoded % 10 == 0; });
+          scheduler.EndDecoding(pictures, Decoded(std::move(*objects)));
         } else {
           inferred += static_cast<int>(std::get<std::vector<PreparedImage>>(*task).size());
           scheduler.EndInference();
@@ -191,7 +228,8 @@ TEST_F(SchedulerTest, LosesNothingBetweenManyThreads) {
       }
     });
   }
-  for (int i = 0; i < kObjects; ++i) scheduler.Offer(Fetched(i % 3 == 0 ? dogs_ : cats_));
+  for (int i = 0; i < kObjects; ++i)
+    scheduler.Offer(Fetched(i % 3 == 0 ? dogs_ : cats_, /*bytes=*/1'000));
   scheduler.Close();
   threads.clear();
   EXPECT_EQ(decoded, kObjects);
@@ -205,7 +243,7 @@ TEST_F(SchedulerTest, EveryThreadLearnsThatTheLastPictureWasBroken) {
     std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
-        while (scheduler.Next({})) scheduler.EndDecoding(std::nullopt);
+        while (scheduler.Next({})) scheduler.EndDecoding(1, {});
       });
     }
     for (int i = 0; i < 4; ++i) scheduler.Offer(Fetched(cats_));

@@ -135,6 +135,53 @@ TEST(DecoderPool, MakesRoomForAModelThatTakesMore) {
   EXPECT_TRUE(std::equal(large->begin(), large->end() - 4, large->begin() + 4));
 }
 
+/// What became of each order of one request.
+std::vector<std::string> OrderTogether(DecoderPool& pool,
+                                       const std::vector<std::string_view>& orders) {
+  std::vector<File> files;
+  for (const std::string_view order : orders) files.push_back(FileOf(order));
+  const std::vector<Bytes> objects(files.begin(), files.end());
+  std::vector<std::string> ends;
+  for (const auto& answer : pool.Prepare(objects, {}, kLevels))
+    ends.emplace_back(answer ? "filled" : ToString(answer.error().code));
+  return ends;
+}
+
+TEST(DecoderPool, AnswersEachOfSeveralPicturesByItself) {
+  const auto pool = ObedientPool();
+  ASSERT_NE(pool, nullptr);
+  const pid_t before = ProcessOf(*pool);
+  EXPECT_EQ(OrderTogether(*pool, {"fill", "text", "fill"}),
+            (std::vector<std::string>{"filled", "too_many_scans", "filled"}));
+  EXPECT_EQ(ProcessOf(*pool), before);
+}
+
+TEST(DecoderPool, FindsThePictureOfSeveralThatItsDecoderDoesNotSurvive) {
+  DecoderOptions options = Options(ObedientDecoder());
+  options.timeout = std::chrono::seconds(1);
+  const auto pool = StartPool(std::move(options));
+  ASSERT_NE(pool, nullptr);
+  EXPECT_EQ(
+      OrderTogether(*pool, {"fill", "crash", "text", "hang", "fill"}),
+      (std::vector<std::string>{"filled", "decoder_crash", "too_many_scans", "timeout", "filled"}));
+}
+
+TEST(DecoderPool, GivesSeveralPicturesTheLevelsOfDecodingHere) {
+  const auto pool = StartPool(Options(RealDecoder())), here = StartPool(Options({}));
+  ASSERT_TRUE(pool != nullptr && here != nullptr);
+  engine::PreprocessSpec spec;
+  spec.height = spec.width = 24;
+  spec.resize_shorter = 30;
+  std::vector<File> files;
+  for (int i = 0; i < static_cast<int>(kMostAtOnce); ++i)
+    files.push_back(EncodePng(NoisePicture(30 + i, 40, i % 2 == 0 ? 1 : 3)));
+  const std::vector<Bytes> objects(files.begin(), files.end());
+  const auto there = pool->Prepare(objects, spec, 3 * 24 * 24);
+  const auto expected = here->Prepare(objects, spec, 3 * 24 * 24);
+  ASSERT_EQ(there.size(), files.size());
+  for (size_t i = 0; i < files.size(); ++i) EXPECT_EQ(there[i].value(), expected[i].value()) << i;
+}
+
 TEST(DecoderPool, RefusesAnObjectThatHasNoRoom) {
   const auto pool = ObedientPool();
   ASSERT_NE(pool, nullptr);
