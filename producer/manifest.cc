@@ -94,6 +94,9 @@ std::string ManifestReader::DigestHex() const {
 }
 
 Result<ObjectRef> ManifestReader::Parse(const std::string& line) {
+  // Neither a path nor a key can have it; pictures, models and archives do, soon.
+  if (line.find('\0') != std::string::npos)
+    return Error(Code::kInvalidArgument, "a NUL byte: this is no list of keys");
   if (columns_) return FromCsv(line);
   if (entries_ == 0) is_jsonl_ = line.starts_with('{');
   if (is_jsonl_) return FromJson(line);

@@ -113,6 +113,14 @@ TEST(Manifest, NamesTheLineThatMeansNothing) {
               HasSubstr("line 2: longer than"));
 }
 
+TEST(Manifest, AFileOfSomethingElseIsRefused) {
+  using namespace std::string_literals;
+  const ReadManifest picture = Read("a.jpg\n\xFF\xD8\xFF\xE0\0\x10JFIF\n"s);
+  EXPECT_THAT(picture.keys, ElementsAre("a.jpg"));
+  EXPECT_THAT(picture.error, HasSubstr("line 2: a NUL byte"));
+  EXPECT_THAT(ReadCsv("url\na\0b\n"s).error, HasSubstr("a NUL byte"));
+}
+
 TEST(Manifest, TheDigestTellsPrefixesApart) {
   EXPECT_NE(Read("ab\nc\n").digest, Read("a\nbc\n").digest);
   EXPECT_NE(Read("a\nb\n").digest, Read("b\na\n").digest);
