@@ -53,8 +53,7 @@ SignalStops::SignalStops(int64_t drain_timeout_ms) {
 SignalStops::~SignalStops() = default;
 
 void SignalStops::Receive(std::stop_token stop, int64_t drain_timeout_ms) {
-  constexpr int kTickMs =
-      50;  // how long the destructor, and who asks for a drain, may have to wait
+  constexpr int kTickMs = 50;  // how long the destructor, or a drain, may have to wait
   bool signalled_before = false;
   std::chrono::steady_clock::time_point deadline;
   while (!stop.stop_requested()) {
