@@ -26,8 +26,9 @@
 #     unrotated   the same without new producers, in which the oracle has to see the damage
 #     straggler   a worker whose store is 20 times as far away
 #     failures    a job that fails as a whole: lines of log, and secrets
+#     spot        a worker whose instance is taken back
 #     names       a store's name that is not resolved for a minute, and a store that moves
-#     rest        what the chaos tests break beside these, once
+#     rest        what the chaos tests break and no piece of these does, once
 #     oracle      eight seeded bugs, each of which the oracle has to see
 #     throughput  10^6 keys through a model that does nothing; wants a quiet machine
 #
@@ -38,8 +39,8 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 PIECES=(simulation failpoints kills brokers sigterms producer listing stops rebalance ends poison
-  down silent hang clocks resets far hole late unrotated straggler failures names rest oracle
-  throughput)
+  down silent hang clocks resets far hole late unrotated straggler failures spot
+  names rest oracle throughput)
 report=bench/results/soak.md
 said=build/soak
 
@@ -159,6 +160,11 @@ command_of() {
       command=(env $nodes python3 "$soak"
         FailuresTest.test_a_job_that_fails_as_a_whole_is_quiet_and_keeps_its_secrets)
       ;;
+    spot)
+      what="an instance that is taken back"
+      command=(env $nodes python3 tests/e2e/spot_test.py
+        SpotTest.test_a_notice_drains_a_worker_and_another_one_does_the_rest)
+      ;;
     names)
       what="names that are not resolved for a minute, and a store that moves"
       pattern="Ran [0-9]+ tests"
@@ -166,7 +172,11 @@ command_of() {
       ;;
     rest)
       what="everything else that breaks" pattern="Ran [0-9]+ tests"
-      command=(env $nodes python3 "$chaos" ChaosTest)
+      command=(env $nodes python3 "$chaos" ChaosTest.test_kill_9_of_the_producer
+        ChaosTest.test_a_network_that_is_slow_then_resets_then_is_silent
+        ChaosTest.test_a_log_that_is_not_the_one_is_refused_and_nothing_is_lost
+        ChaosTest.test_a_full_disk_and_a_locked_database_are_waited_out
+        ChaosTest.test_a_second_collector_is_fenced_and_says_so)
       ;;
     oracle)
       what="seeded bugs that the oracle sees" pattern="Ran [0-9]+ tests"
@@ -221,7 +231,7 @@ write_report() {
 }
 
 case "${1-}" in
-  -h | --help) sed -n "2,36s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
+  -h | --help) sed -n "2,37s/^# \{0,1\}//p" "${BASH_SOURCE[0]}" && exit ;;
 esac
 wanted=("$@")
 [[ ${#wanted[@]} -gt 0 ]] || wanted=("${PIECES[@]}")

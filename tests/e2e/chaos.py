@@ -272,6 +272,18 @@ class ChaosBroker:
         answer = self.ask(self.nodes[0], DELETE_TOPICS, 1, body)
         if not answer.endswith(b"\0\0"):
             raise AssertionError(f"deleting {topic}: {answer}")
+        for node in self.nodes:  # each hears of it for itself
+            e2e.wait_until(lambda: not self.knows(node, topic), f"the end of {topic}")
+
+    def knows(self, node, topic):
+        done = subprocess.run(
+            ["kcat", "-L", "-b", node.direct, "-t", topic],
+            check=True,
+            timeout=e2e.TIMEOUT_S,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return "Unknown topic" not in done.stdout
 
     def put(self, topic, values):
         """Lines, all over the partitions, which a producer that lingers on one would not do."""

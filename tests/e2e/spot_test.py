@@ -49,11 +49,11 @@ class SpotTest(e2e.FleetCase):
         return service
 
     def give_notice(self, service):
-        """Returns when the worker has begun to drain."""
+        """Returns when the worker has begun to drain, and after how many seconds that was."""
         began = time.monotonic()
         service.notice = NOTICE
         e2e.wait_until(lambda: " draining" in self.log_text(), "the drain")
-        print(f"drains {time.monotonic() - began:.1f} s after the notice", flush=True)
+        return time.monotonic() - began
 
     def lines_with(self, text):
         return [line for line in self.log_text().splitlines() if text in line]
@@ -61,13 +61,15 @@ class SpotTest(e2e.FleetCase):
     def test_a_notice_drains_a_worker_and_another_one_does_the_rest(self):
         service = self.start_service()
         worker = self.begin(service.address)
-        self.give_notice(service)
+        drains_s = self.give_notice(service)
+        began = time.monotonic() - drains_s
         # Whoever looks after the machine has heard of it, too. A second signal would be the end.
         worker.send_signal(signal.SIGTERM)
         time.sleep(2)
         self.assertIsNone(worker.poll(), self.log_text()[-3000:])
         self.store.release.set()
         self.assertEqual(worker.wait(timeout=e2e.TIMEOUT_S), 0, self.log_text()[-3000:])
+        ends_s = time.monotonic() - began
         [said] = self.lines_with("about to be taken back")
         self.assertIn("action=terminate time=2026-11-22T08:22:00Z", said)
         self.assertEqual(service.refused, [], "requests without a session")
@@ -75,6 +77,8 @@ class SpotTest(e2e.FleetCase):
         self.env["TRAWL_SPOT_NOTICE"] = "off"
         self.start_worker()
         self.assert_exactly_once(self.keys)
+        print(f"{KEYS} keys each once, drains {drains_s:.1f} s after the notice", end=", ")
+        print(f"has ended after {ends_s:.1f} s", flush=True)
 
     def test_the_second_signal_after_a_notice_ends_it_at_once(self):
         service = self.start_service()
