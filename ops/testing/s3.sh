@@ -35,6 +35,19 @@ jclouds.credential=unused
 PROPERTIES
 }
 
+# Told nothing, it logs a line for each object of the bucket whenever a page is listed.
+# write_log_levels FILE
+write_log_levels() {
+  cat >"$1" <<XML
+<configuration>
+  <appender name="out" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%date %level %logger{0}: %msg%n</pattern></encoder>
+  </appender>
+  <root level="warn"><appender-ref ref="out"/></root>
+</configuration>
+XML
+}
+
 is_ready() { (exec 3<>"/dev/tcp/127.0.0.1/$2"); }
 
 start() {
@@ -44,7 +57,8 @@ start() {
   mkdir -p "$dir/data"
   dir=$(cd "$dir" && pwd)
   write_properties "$dir/s3proxy.properties" "$dir/data" "$port"
-  launch "$dir" "$port" is_ready -Xmx256m \
+  write_log_levels "$dir/logback.xml"
+  launch "$dir" "$port" is_ready -Xmx256m "-Dlogback.configurationFile=$dir/logback.xml" \
     org.gaul.s3proxy.Main --properties "$dir/s3proxy.properties"
 }
 
