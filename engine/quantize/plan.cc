@@ -23,20 +23,6 @@ bool IsPlainGemm(const Node& node) {
   return a.Float("alpha", 1) == 1.0f && a.Float("beta", 1) == 1.0f && a.Int("transA", 0) == 0;
 }
 
-bool IsProduct(const Graph& graph, const Node& node) {
-  const bool conv = node.op == "Conv";
-  if (!conv && !(node.op == "Gemm" && IsPlainGemm(node))) return false;
-  const Tensor* weights = ConstantInput(graph, node, 1);
-  const size_t rank = conv ? 4 : 2;
-  if (graph.value(node.inputs[0]).constant || weights == nullptr || weights->size() == 0 ||
-      weights->dtype() != DType::kF32 || weights->shape().size() != rank) {
-    return false;
-  }
-  if (node.inputs.size() < 3 || node.inputs[2] == kNoValue) return true;
-  const Tensor* bias = ConstantInput(graph, node, 2);
-  return bias != nullptr && bias->shape() == Shape{graph.value(node.outputs[0]).shape->at(1)};
-}
-
 /// Whether one image's output is as small as its number of channels.
 bool IsHead(const Graph& graph, const Node& node) {
   const Shape& shape = *graph.value(node.outputs[0]).shape;
@@ -74,19 +60,18 @@ void AddFollowers(const Graph& graph, std::vector<bool>& quantized) {
   }
 }
 
-/// The operand of a sum whose convolution adds the other operand before it rounds, so that a range
-/// of its own would only cost accuracy; kNoValue if there is none. Of two convolutions it is the
-/// later one's: by then the other's result is there.
-ValueId UnroundedOperand(const Graph& graph, const Uses& uses, const std::vector<bool>& quantized,
-                         const Node& add) {
-  std::optional<size_t> last;
+/// The operands of a sum whose convolutions could add the other operand before they round, so that
+/// a range of its own would only cost accuracy.
+std::vector<ValueId> JoiningOperands(const Graph& graph, const Uses& uses,
+                                     const std::vector<bool>& quantized, const Node& add) {
+  std::vector<ValueId> operands;
   for (const ValueId id : add.inputs) {
     const auto producer = uses.Producer(id);
     const bool joins = producer && quantized[*producer] && graph.nodes()[*producer].op == "Conv" &&
                        uses.OnlyReader(id);
-    if (joins && (!last || *producer > *last)) last = producer;
+    if (joins) operands.push_back(id);
   }
-  return last ? graph.nodes()[*last].outputs[0] : kNoValue;
+  return operands;
 }
 
 ValueId RangeOf(const std::map<ValueId, ValueId>& ranges, ValueId id) {
@@ -98,6 +83,20 @@ ValueId RangeOf(const std::map<ValueId, ValueId>& ranges, ValueId id) {
 }
 
 }  // namespace
+
+bool IsProduct(const Graph& graph, const Node& node) {
+  const bool conv = node.op == "Conv";
+  if (!conv && !(node.op == "Gemm" && IsPlainGemm(node))) return false;
+  const Tensor* weights = ConstantInput(graph, node, 1);
+  const size_t rank = conv ? 4 : 2;
+  if (graph.value(node.inputs[0]).constant || weights == nullptr || weights->size() == 0 ||
+      weights->dtype() != DType::kF32 || weights->shape().size() != rank) {
+    return false;
+  }
+  if (node.inputs.size() < 3 || node.inputs[2] == kNoValue) return true;
+  const Tensor* bias = ConstantInput(graph, node, 2);
+  return bias != nullptr && bias->shape() == Shape{graph.value(node.outputs[0]).shape->at(1)};
+}
 
 std::vector<ValueId> ActivationInputs(const Graph& graph, const Node& node) {
   std::vector<ValueId> ids;
@@ -131,7 +130,8 @@ QuantizationPlan PlanQuantization(const Graph& graph, const std::vector<size_t>&
   const Uses uses(graph);
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     if (!plan.nodes[i] || graph.nodes()[i].op != "Add") continue;
-    plan.ranges.erase(UnroundedOperand(graph, uses, plan.nodes, graph.nodes()[i]));
+    const auto operands = JoiningOperands(graph, uses, plan.nodes, graph.nodes()[i]);
+    if (operands.size() == 1) plan.ranges.erase(operands[0]);
   }
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     const Node& node = graph.nodes()[i];
@@ -144,6 +144,17 @@ QuantizationPlan PlanQuantization(const Graph& graph, const std::vector<size_t>&
   }
   for (auto& [id, range] : plan.ranges) range = RangeOf(plan.ranges, id);
   return plan;
+}
+
+void LeaveUnrounded(const Graph& graph, const Mappings& mappings, QuantizationPlan& plan) {
+  const Uses uses(graph);
+  for (size_t i = 0; i < plan.nodes.size(); ++i) {
+    if (!plan.nodes[i] || graph.nodes()[i].op != "Add") continue;
+    const auto operands = JoiningOperands(graph, uses, plan.nodes, graph.nodes()[i]);
+    if (operands.size() < 2) continue;
+    plan.ranges.erase(
+        *std::ranges::max_element(operands, {}, [&](ValueId id) { return mappings.at(id).scale; }));
+  }
 }
 
 }  // namespace trawl::engine

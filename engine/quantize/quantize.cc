@@ -129,14 +129,16 @@ double RelativeError(const Scores& scores, const Scores& reference) {
 
 Result<std::vector<LayerError>> MeasureLayers(const Graph& graph,
                                               const std::vector<size_t>& products,
-                                              const Mappings& mappings, const Pictures& pictures,
-                                              const RunOptions& options) {
+                                              const Mappings& mappings, const InputMeans& means,
+                                              const RoundedWeights& rounded,
+                                              const Pictures& pictures, const RunOptions& options) {
   TRAWL_ASSIGN(const auto exact, ScoresRunner(graph, options));
   TRAWL_ASSIGN(const Scores reference, ComputeScores(*exact, pictures));
   std::vector<LayerError> errors;
   for (const size_t product : products) {
     const QuantizationPlan plan = PlanQuantization(graph, {product}, /*followers=*/false);
-    TRAWL_ASSIGN(const auto runner, ScoresRunner(QuantizeGraph(graph, plan, mappings), options));
+    TRAWL_ASSIGN(const auto runner,
+                 ScoresRunner(QuantizeGraph(graph, plan, mappings, means, rounded), options));
     TRAWL_ASSIGN(const Scores scores, ComputeScores(*runner, pictures));
     errors.push_back({product, RelativeError(scores, reference)});
   }

@@ -22,8 +22,10 @@ Result<Graph> LoadForQuantization(const ModelPackage& package);
 /// The value that scores are compared by: the output, or what goes into the softmax that makes it.
 ValueId ScoresOf(const Graph& graph);
 
-/// By value that gets a QuantizeLinear.
-using Mappings = std::map<ValueId, Quantization>;
+/// The same function, and the same nodes, with weights that bring the channels of what will be
+/// rounded to ranges as alike as pays, judged by what `pictures` give.
+Result<Graph> EqualizeChannels(const Graph& graph, const QuantizationPlan& plan,
+                               const Pictures& pictures, const RunOptions& options);
 
 /// For each value of the plan, the mapping with the least squared error over what `pictures` give.
 Result<Mappings> Calibrate(const Graph& graph, const QuantizationPlan& plan,
@@ -77,10 +79,11 @@ struct LayerError {
   size_t node = 0;
   double error = 0;
 };
-/// One for each of `products`, in order.
+/// One for each of `products`, in order, with what QuantizeGraph would write.
 Result<std::vector<LayerError>> MeasureLayers(const Graph& graph,
                                               const std::vector<size_t>& products,
-                                              const Mappings& mappings, const Pictures& pictures,
-                                              const RunOptions& options);
+                                              const Mappings& mappings, const InputMeans& means,
+                                              const RoundedWeights& rounded,
+                                              const Pictures& pictures, const RunOptions& options);
 
 }  // namespace trawl::engine

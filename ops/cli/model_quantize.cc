@@ -31,7 +31,8 @@ using engine::Scores;
 
 constexpr const char* kMethod =
     "static QDQ: s8 weights by channel, rounded so that results move least, u8 activations by "
-    "tensor, ranges of least squared error, biases that take back mean errors";
+    "tensor, channels of like ranges, ranges of least squared error, biases that take back mean "
+    "errors";
 constexpr const char* kRounding =
     "convolutions of kernel 1 and fully connected layers of numbers rounded to bf16, summed in f32";
 constexpr size_t kLayerPictures = 16;       // that each layer's effect is measured on
@@ -105,19 +106,26 @@ struct Quantized {
   std::vector<std::string> layers_in_f32;
 };
 
-Result<Quantized> QuantizeLayers(const Graph& graph, const Calibration& calibration,
+Result<Quantized> QuantizeLayers(const Graph& source, const Calibration& calibration,
                                  double layer_error, const engine::RunOptions& run) {
-  std::vector<size_t> products = engine::QuantizableProducts(graph);
+  std::vector<size_t> products = engine::QuantizableProducts(source);
   if (products.empty()) {
     return Error(Code::kInvalidArgument, "the model has no layer that can be quantised");
   }
-  const auto whole = engine::PlanQuantization(graph, products);
+  const auto whole = engine::PlanQuantization(source, products);
   fmt::print(stderr, "Calibrating {} on {}\n", Count(products.size(), "layer"),
              Count(calibration.pictures.size(), "picture"));
+  TRAWL_ASSIGN(const Graph graph,
+               engine::EqualizeChannels(source, whole, calibration.pictures, run));
   TRAWL_ASSIGN(const auto mappings, engine::Calibrate(graph, whole, calibration.pictures, run));
   engine::Pictures some = calibration.pictures;
   some.resize(std::min(some.size(), kLayerPictures));
-  TRAWL_ASSIGN(const auto errors, engine::MeasureLayers(graph, products, mappings, some, run));
+  TRAWL_ASSIGN(const auto means,
+               engine::MeasureMeans(graph, products, mappings, calibration.pictures, run));
+  TRAWL_ASSIGN(const auto rounded,
+               engine::RoundWeights(graph, products, mappings, calibration.pictures, run));
+  TRAWL_ASSIGN(const auto errors,
+               engine::MeasureLayers(graph, products, mappings, means, rounded, some, run));
   Quantized result;
   products.clear();
   for (const engine::LayerError& layer : errors) {
@@ -130,12 +138,9 @@ Result<Quantized> QuantizeLayers(const Graph& graph, const Calibration& calibrat
                EscapeForTerminal(name), 100 * layer.error);
     result.layers_in_f32.push_back(name);
   }
-  TRAWL_ASSIGN(const auto means,
-               engine::MeasureMeans(graph, products, mappings, calibration.pictures, run));
-  TRAWL_ASSIGN(const auto rounded,
-               engine::RoundWeights(graph, products, mappings, calibration.pictures, run));
-  result.graph = engine::QuantizeGraph(graph, engine::PlanQuantization(graph, products), mappings,
-                                       means, rounded);
+  auto plan = engine::PlanQuantization(graph, products);
+  engine::LeaveUnrounded(graph, mappings, plan);
+  result.graph = engine::QuantizeGraph(graph, plan, mappings, means, rounded);
   return result;
 }
 

@@ -12,6 +12,7 @@
 #include "engine/loaders/onnx_writer.h"
 #include "engine/loaders/package_writer.h"
 #include "engine/ops.h"
+#include "engine/quantize/channel_groups.h"
 #include "engine/quantize/rounding.h"
 #include "engine/simd/microkernels.h"
 #include "tests/support/temp_dir.h"
@@ -175,16 +176,95 @@ TEST(QuantizeGraph, RoundsNoConvolutionBeforeItsResidualSum) {
   EXPECT_EQ(producer(1), "DequantizeLinear");
 }
 
-TEST(QuantizationPlan, RoundsTheEarlierOfTwoConvolutionsThatAreAdded) {
+TEST(LeaveUnrounded, RoundsOfTwoConvolutionsThatAreAddedTheOneOfFinerSteps) {
   GraphBuilder b;
   const ValueId x = b.Input({kBatch, 3, 4, 4});
   const ValueId first = b.Node("Conv", {x, b.Weight({3, 3, 1, 1})});
   const ValueId second = b.Node("Conv", {x, b.Weight({3, 3, 1, 1})});
   Graph graph = b.Build(b.Node("Relu", {b.Node("Add", {second, first})}));
   ASSERT_TRUE(InferShapes(graph, true).has_value());
+  for (const float times : {0.5f, 2.0f}) {
+    QuantizationPlan plan = PlanQuantization(graph, QuantizableProducts(graph));
+    EXPECT_TRUE(plan.ranges.contains(first) && plan.ranges.contains(second));
+    LeaveUnrounded(graph, {{x, {}}, {first, {1, 128}}, {second, {times, 128}}}, plan);
+    EXPECT_EQ(plan.ranges.contains(first), times > 1);
+    EXPECT_EQ(plan.ranges.contains(second), times < 1);
+  }
+}
+
+/// Everything through which channels can be scaled, in front of a head: convolutions plain, in
+/// groups and by channel, sums, pooling, products either way round.
+Graph ScalableNetwork() {
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 3, 8, 8});
+  const Attributes same = Attrs({{"pads", testing::IntsAttribute{1, 1, 1, 1}}});
+  ValueId y = b.Node("Relu", {b.Node("Conv", {x, b.Weight({8, 3, 3, 3}), b.Weight({8})}, same)});
+  y = b.Node("MaxPool", {y}, Attrs({{"kernel_shape", testing::IntsAttribute{2, 2}}}));
+  Attributes by_channel = same, by_pair = same;
+  by_channel.Set("group", int64_t{8});
+  by_pair.Set("group", int64_t{4});
+  ValueId z = b.Node("Conv", {y, b.Weight({8, 1, 3, 3}), b.Weight({8})}, by_channel);
+  z = b.Node("Conv", {b.Node("LeakyRelu", {z}), b.Weight({8, 2, 3, 3})}, by_pair);
+  z = b.Node("Flatten", {b.Node("GlobalAveragePool", {b.Node("Add", {z, y})})});
+  z = b.Node("Relu", {b.Node("Gemm", {z, b.Weight({8, 6}), b.Weight({6})})});
+  Graph graph = b.Build(b.Node("Gemm", {z, b.Weight({5, 6})}, Attrs({{"transB", int64_t{1}}})));
+  EXPECT_TRUE(InferShapes(graph, true).has_value());
+  return graph;
+}
+
+TEST(ChannelGroups, EndWhereScalesDoNotPass) {
+  const Graph graph = SmallNetwork();  // its Concat lets none pass
+  const std::vector<ChannelGroup> groups = FindChannelGroups(graph);
+  ASSERT_EQ(groups.size(), 2U);
+  EXPECT_EQ(groups[0].channels, 8U);
+  EXPECT_EQ(groups[0].readers.size(), 3U);
+  EXPECT_EQ(groups[1].channels, 10U);
+  EXPECT_EQ(graph.nodes()[groups[1].readers.at(0)].op, "Gemm");
+}
+
+TEST(ScaleChannels, KeepsTheFunction) {
+  const Graph graph = ScalableNetwork();
+  std::vector<ChannelScales> scales;
+  for (const ChannelGroup& group : FindChannelGroups(graph)) {
+    std::vector<float> numbers;
+    for (size_t c = 0; c < group.channels; ++c) {
+      numbers.push_back(static_cast<float>(std::pow(3, static_cast<int>(c % 5) - 2)));
+    }
+    scales.push_back({group, numbers});
+  }
+  EXPECT_EQ(scales.size(), 3U);
+  const Graph scaled = ScaleChannels(graph, scales);
+  const Tensor picture = RandomTensor({2, 3, 8, 8}, 5);
+  testing::ExpectNear(testing::RunGraph(scaled, {{"x", picture}}),
+                      testing::RunGraph(graph, {{"x", picture}}), 1e-5f);
+  EXPECT_NE(graph.nodes()[0].inputs, scaled.nodes()[0].inputs);
+}
+
+TEST(EqualizeChannels, LetsOneMappingServeChannelsOfUnlikeRanges) {
+  // Every other channel is a tenth of its neighbours, and read by weights ten times theirs.
+  GraphBuilder b;
+  const ValueId x = b.Input({kBatch, 8, 6, 6});
+  Tensor first = RandomTensor({16, 8, 1, 1}, 1), second = RandomTensor({8, 16, 1, 1}, 2);
+  for (size_t o = 0; o < 16; o += 2) {
+    for (size_t i = 0; i < 8; ++i) {
+      first.mutable_data<float>()[o * 8 + i] /= 10;
+      second.mutable_data<float>()[i * 16 + o] *= 10;
+    }
+  }
+  const ValueId y = b.Node("Relu", {b.Node("Conv", {x, b.Constant(std::move(first))})});
+  Graph graph = b.Build(b.Node("Conv", {y, b.Constant(std::move(second))}));
+  ASSERT_TRUE(InferShapes(graph, true).has_value());
+  const Pictures pictures = RandomPictures(12, 8 * 36);
   const QuantizationPlan plan = PlanQuantization(graph, QuantizableProducts(graph));
-  EXPECT_TRUE(plan.ranges.contains(first));
-  EXPECT_FALSE(plan.ranges.contains(second));
+  const auto even = EqualizeChannels(graph, plan, pictures, {});
+  ASSERT_TRUE(even.has_value());
+  const Scores reference = *ComputeScores(**ScoresRunner(graph, {}), pictures);
+  const auto error = [&](const Graph& some) {
+    const Graph quantized = QuantizeGraph(some, plan, *Calibrate(some, plan, pictures, {}));
+    return RelativeError(*ComputeScores(**ScoresRunner(quantized, {}), pictures), reference);
+  };
+  EXPECT_LT(RelativeError(*ComputeScores(**ScoresRunner(*even, {}), pictures), reference), 1e-5);
+  EXPECT_LT(error(*even), 0.5 * error(graph));
 }
 
 TEST(QuantizeGraph, StaysCloseToTheGraphInF32) {
@@ -425,10 +505,30 @@ TEST(MeasureLayers, SeesTheLayerWithTheWorstRange) {
   small.mappings[conv.inputs[0]] =
       QuantizationOf(0, 255 * small.mappings[conv.inputs[0]].scale * 80);
   const auto errors =
-      MeasureLayers(small.graph, small.products, small.mappings, small.pictures, {});
+      MeasureLayers(small.graph, small.products, small.mappings, {}, {}, small.pictures, {});
   ASSERT_TRUE(errors.has_value());
   const auto worst = std::ranges::max_element(*errors, {}, &LayerError::error);
   EXPECT_EQ(worst->node, small.products[1]);
+}
+
+TEST(MeasureLayers, MeasuresWhatIsWritten) {
+  const SmallCase small;
+  const auto means = MeasureMeans(small.graph, small.products, small.mappings, small.pictures, {});
+  const auto rounded =
+      RoundWeights(small.graph, small.products, small.mappings, small.pictures, {});
+  ASSERT_TRUE(means.has_value() && rounded.has_value());
+  const auto errors = MeasureLayers(small.graph, small.products, small.mappings, *means, *rounded,
+                                    small.pictures, {});
+  ASSERT_TRUE(errors.has_value());
+  const Scores reference = *ComputeScores(**ScoresRunner(small.graph, {}), small.pictures);
+  const QuantizationPlan first = PlanQuantization(small.graph, {small.products[0]}, false);
+  const auto error = [&](const InputMeans& m, const RoundedWeights& r) {
+    const Graph alone = QuantizeGraph(small.graph, first, small.mappings, m, r);
+    return RelativeError(*ComputeScores(**ScoresRunner(alone, {}), small.pictures), reference);
+  };
+  EXPECT_EQ(errors->front().error, error(*means, *rounded));
+  EXPECT_NE(errors->front().error, error({}, *rounded));
+  EXPECT_NE(errors->front().error, error(*means, {}));
 }
 
 TEST(SerializeOnnx, WritesWhatTheLoaderReadsBack) {
