@@ -10,7 +10,7 @@
 #     brokers     10 kills -9 of a broker
 #     sigterms    100 SIGTERMs
 #     producer    10^6 keys of a manifest enqueued under 20 kills -9
-#     listing     40,000 keys of an S3 server listed in several places under 20 kills -9
+#     listing     10,000 keys of an S3 server listed in several places under 20 kills -9
 #     stops       10 workers that stop past their time-outs
 #     rebalance   workers that join, leave, die on the way or cannot commit
 #     ends        20 ends of transactions that arrive late
@@ -85,7 +85,7 @@ command_of() {
     listing)
       what="kill -9 of a producer while it lists an S3 server"
       pattern="[0-9]+ keys, [0-9]+ kills, .*MiB"
-      command=(env $nodes TRAWL_E2E_S3_KEYS=40000 TRAWL_E2E_KILLS=20 python3
+      command=(env $nodes TRAWL_E2E_S3_KEYS=10000 TRAWL_E2E_KILLS=20 python3
         tests/e2e/producer_test.py
         ProducerTest.test_kill_9_while_it_lists_a_bucket_in_several_places)
       ;;
