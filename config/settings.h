@@ -84,6 +84,7 @@ struct Settings {
   // The process.
   std::string log_level = "info";   // debug | info | warn | error
   std::string log_format = "text";  // text | json
+  bool core_dumps = false;
 };
 
 /// Which roles a setting concerns, and its heading in --help and SETTINGS.md.

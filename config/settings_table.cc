@@ -199,6 +199,10 @@ void AddProcess(std::vector<SettingDef>& table) {
                        "The least severe events to log.", {"debug", "info", "warn", "error"}));
   table.push_back(Text("log-format", &Settings::log_format, section,
                        "How events look on standard error.", {"text", "json"}));
+  table.push_back(
+      Flag("core-dumps", &Settings::core_dumps, section,
+           "Leave a core file after a crash, and let debuggers of the same user in: the "
+           "process's memory, with its credentials."));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The one executable: parse, set up logging and signals, hand over to a subcommand.
 
 #include <malloc.h>
+#include <sys/prctl.h>
 
 #include <string_view>
 #include <variant>
@@ -38,8 +39,15 @@ void GiveLargeBlocksBack() {
   mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
+/// Memory has credentials in it, and a core file may lie where many can read it.
+void KeepMemoryPrivate() {
+  // A kernel that does not know this knows no core files either.
+  (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 int Dispatch(const Arguments& arguments) {
   const Settings& settings = arguments.settings;
+  if (!settings.core_dumps) KeepMemoryPrivate();
   ConfigureLog(LogLevelFor(arguments), settings.log_format);
   SignalStops signals(settings.drain_timeout_ms);
   return std::visit(

@@ -145,7 +145,8 @@ class FleetTest(e2e.FleetCase):
         self.assertIn("allow-root", failures[0][2])
 
     def test_a_broker_whose_machine_is_gone_is_missed_soon(self):
-        collector = self.start("collector", "--db", self.db)
+        # With --core-dumps its descriptors may be looked at, by its own user, too.
+        collector = self.start("collector", "--db", self.db, "--core-dumps")
         e2e.wait_until(
             lambda: self.probed_connections(collector), "connections that the kernel looks after"
         )
