@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string_view>
 #include <thread>
@@ -131,7 +132,7 @@ TEST(DecoderPool, MakesRoomForAModelThatTakesMore) {
   const auto large = pool->Prepare(FileOf("fill"), {}, many);
   ASSERT_TRUE(large) << large.error().message;
   EXPECT_EQ(large->size(), many);
-  EXPECT_NE(large->front(), 0);
+  EXPECT_TRUE(std::any_of(large->begin(), large->begin() + 4, [](uint8_t level) { return level; }));
   EXPECT_TRUE(std::equal(large->begin(), large->end() - 4, large->begin() + 4));
 }
 
