@@ -2,7 +2,6 @@
 
 import resource
 import signal
-import socket
 import subprocess
 import unittest
 
@@ -31,27 +30,15 @@ class CoreDumpTest(e2e.EndToEndTest):
         """Has trawl crash while it uses its credentials. Returns the core files that it leaves."""
         folder = self.dir / "-".join(["crashed", *flags])
         folder.mkdir()
-        with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
-            endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-            command = ["run", "s3://bucket/", "--model", e2e.MODEL, "--db", folder / "results.db"]
-            process = subprocess.Popen(
-                [e2e.TRAWL, *map(str, command), "--s3-endpoint", endpoint, *flags],
-                env=e2e.environment(
-                    {"AWS_ACCESS_KEY_ID": "canary", "AWS_SECRET_ACCESS_KEY": SECRET.decode()}
-                ),
-                cwd=folder,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                preexec_fn=allow_core_files,
-            )
-            self.addCleanup(process.wait)
-            self.addCleanup(process.kill)
-            silent.settimeout(e2e.TIMEOUT_S)
-            connection, _ = silent.accept()
-            self.addCleanup(connection.close)
-            process.send_signal(signal.SIGABRT)
-            self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), -signal.SIGABRT)
-        return [file for file in folder.iterdir() if not file.name.startswith("results.db")]
+        process = self.start_stuck(
+            *flags,
+            env={"AWS_ACCESS_KEY_ID": "canary", "AWS_SECRET_ACCESS_KEY": SECRET.decode()},
+            cwd=folder,
+            preexec_fn=allow_core_files,
+        )
+        process.send_signal(signal.SIGABRT)
+        self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), -signal.SIGABRT)
+        return list(folder.iterdir())
 
     def test_a_crash_leaves_no_core_file(self):
         self.assertEqual(self.crash(), [])

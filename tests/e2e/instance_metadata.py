@@ -3,10 +3,11 @@
 import http.server
 import json
 import secrets
-import threading
+
+from server_on_thread import ServerOnThread
 
 
-class InstanceMetadata(http.server.ThreadingHTTPServer):
+class InstanceMetadata(ServerOnThread, http.server.ThreadingHTTPServer):
     """`notice`: what spot/instance-action holds, if there is one. `refused`: the requests that came
     without a session of this service."""
 
@@ -18,13 +19,7 @@ class InstanceMetadata(http.server.ThreadingHTTPServer):
         self.sessions = set()
         self.refused = []
         self.address = f"http://127.0.0.1:{self.server_port}"
-        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
-        self.thread.start()
-
-    def close(self):
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
+        self.serve()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

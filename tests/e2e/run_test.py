@@ -7,7 +7,6 @@ import pathlib
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -125,22 +124,14 @@ class RunTest(e2e.EndToEndTest):
         self.assert_each_key_once(job, e2e.truth())
 
     def test_a_second_signal_ends_a_stuck_process_at_once(self):
-        with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
-            endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-            process = e2e.start(
-                *("run", "s3://bucket/", "--model", e2e.MODEL, "--db", self.db, "--anonymous"),
-                *("--s3-endpoint", endpoint, "--drain-timeout-ms", "3600000"),
-                env={"TRAWL_FIRST_BYTE_TIMEOUT_MS": "3600000"},
-            )
-            self.addCleanup(process.wait)
-            self.addCleanup(process.kill)
-            silent.settimeout(e2e.TIMEOUT_S)
-            connection, _ = silent.accept()
-            self.addCleanup(connection.close)
-            process.send_signal(signal.SIGINT)
-            e2e.wait_until(lambda: not self.is_pending(process, signal.SIGINT), "the first signal")
-            process.send_signal(signal.SIGINT)  # two at once would be one
-            self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), 130)
+        process = self.start_stuck(
+            *("--anonymous", "--drain-timeout-ms", "3600000"),
+            env={"TRAWL_FIRST_BYTE_TIMEOUT_MS": "3600000"},
+        )
+        process.send_signal(signal.SIGINT)
+        e2e.wait_until(lambda: not self.is_pending(process, signal.SIGINT), "the first signal")
+        process.send_signal(signal.SIGINT)  # two at once would be one
+        self.assertEqual(process.wait(timeout=e2e.TIMEOUT_S), 130)
 
     @staticmethod
     def is_pending(process, number):

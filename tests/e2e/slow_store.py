@@ -5,9 +5,10 @@ import http.server
 import threading
 
 import trawl_e2e as e2e
+from server_on_thread import ServerOnThread
 
 
-class SlowStore(http.server.ThreadingHTTPServer):
+class SlowStore(ServerOnThread, http.server.ThreadingHTTPServer):
     """Serves pictures, but those that `holds(key)` not before `release` is set."""
 
     daemon_threads = True
@@ -24,8 +25,7 @@ class SlowStore(http.server.ThreadingHTTPServer):
             "TRAWL_FIRST_BYTE_TIMEOUT_MS": "3600000",
             "TRAWL_DOWNLOAD_TIMEOUT_MS": "3600000",
         }
-        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
-        self.thread.start()
+        self.serve()
 
     def write_manifest(self, path, count):
         """`count` keys that it serves; returns them."""
@@ -35,9 +35,7 @@ class SlowStore(http.server.ThreadingHTTPServer):
 
     def close(self):
         self.release.set()
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
+        super().close()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

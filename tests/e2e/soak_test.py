@@ -20,6 +20,7 @@ import chaos
 import trawl_e2e as e2e
 from chaos_case import OUTAGE_S, ChaosCase, faults_of, keys_of
 from failing_store import FailingStore
+from server_on_thread import ServerOnThread
 
 
 class FarNetwork(chaos.Network):
@@ -250,7 +251,7 @@ class LateEndTest(SoakCase):
         print(f"{self.meetings} meetings: {found.exception}", flush=True)
 
 
-class Bucket(socketserver.ThreadingTCPServer):
+class Bucket(ServerOnThread, socketserver.ThreadingTCPServer):
     """An S3 server with as little behind it as a test needs: `answer(key)` is the status and the
     body that a GET gets."""
 
@@ -263,13 +264,7 @@ class Bucket(socketserver.ThreadingTCPServer):
         self.answer = answer
         self.port = self.server_address[1]
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
-        self.thread.start()
-
-    def close(self):
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
+        self.serve()
 
     def handle_error(self, *_):
         pass  # a client that has gone elsewhere

@@ -49,14 +49,15 @@ def trawl(*arguments, env=None, stdin=None, timeout=TIMEOUT_S):
     )
 
 
-def start(*arguments, env=None, log=subprocess.DEVNULL):
-    """Starts trawl in the background."""
+def start(*arguments, env=None, log=subprocess.DEVNULL, **options):
+    """Starts trawl in the background. `options`: Popen's."""
     return subprocess.Popen(
         [TRAWL, *map(str, arguments)],
         env=environment(env),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
+        **options,
     )
 
 
@@ -145,6 +146,24 @@ class EndToEndTest(unittest.TestCase):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="trawl-e2e-"))
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.db = self.dir / "results.sqlite"
+
+    def start_stuck(self, *arguments, env=None, **options):
+        """Starts `trawl run` on a bucket whose server takes its first request and never answers.
+        Returns the process, which waits for that by then. `options`: Popen's."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        silent.settimeout(TIMEOUT_S)
+        process = start(
+            *("run", "s3://bucket/", "--model", MODEL, "--db", self.db),
+            *("--s3-endpoint", f"http://127.0.0.1:{silent.getsockname()[1]}", *arguments),
+            env=env,
+            **options,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        connection, _ = silent.accept()
+        self.addCleanup(connection.close)
+        return process
 
     def assert_each_key_once(self, job, keys):
         """Every key of the test's own list has exactly one row, and no other key has any."""

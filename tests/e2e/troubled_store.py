@@ -6,10 +6,12 @@ import http.client
 import http.server
 import threading
 
+from server_on_thread import ServerOnThread
+
 BROKEN_OFF = "the connection is closed instead of an answer"
 
 
-class TroubledStore(http.server.ThreadingHTTPServer):
+class TroubledStore(ServerOnThread, http.server.ThreadingHTTPServer):
     """Passes requests on to the S3 server, but for GETs of objects that `decide(key)` answers."""
 
     daemon_threads = True
@@ -22,15 +24,12 @@ class TroubledStore(http.server.ThreadingHTTPServer):
         self.closed = threading.Event()
         self.requests = collections.Counter()  # by key
         self.lock = threading.Lock()
-        self.thread = threading.Thread(target=self.serve_forever, args=(0.05,))
-        self.thread.start()
+        self.serve()
 
     def leave(self):
         """Lets nobody in any more, and never answers those who have a connection."""
         self.left = True
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
+        super().close()
 
     def close(self):
         self.closed.set()
