@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <functional>
 #include <map>
@@ -147,10 +149,23 @@ void AddDatabase(CLI::App& command, std::string& db) {
   command.add_option("--db", db, "SQLite database of results")->required();
 }
 
+/// By its name, packed by gzip or not.
+bool IsCsv(std::string path) {
+  std::ranges::transform(path, path.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (path.ends_with(".gz")) path.resize(path.size() - 3);
+  return path.ends_with(".csv");
+}
+
 void Check(const JobArguments& job) {
   if (job.source.empty() && job.manifest.empty()) throw CLI::RequiredError("SOURCE or --manifest");
   if (!job.manifest_column.empty() && job.manifest.empty())
     throw CLI::RequiresError("--manifest-column", "--manifest");
+  // Read as plain lines it would be a job of keys that nobody has.
+  if (job.manifest_column.empty() && IsCsv(job.manifest))
+    throw CLI::ValidationError("--manifest", job.manifest +
+                                                 " is CSV: --manifest-column has to say which "
+                                                 "column has the keys (a list without a header is "
+                                                 "plain text, and not called .csv)");
   if (!job.filter.start_after.empty() && !job.manifest.empty())
     throw CLI::ExcludesError("--start-after", "--manifest");
 }

@@ -268,6 +268,11 @@ class BadInputTest(e2e.EndToEndTest):
         self.run_with(2, "batch-size = 0: must lie between", "--batch-size", "0")
         self.run_with(2, "job", "--job", "no/slashes allowed")
 
+    def test_a_csv_file_needs_a_column(self):
+        for name in ("keys.csv", "keys.CSV.gz"):
+            self.run_with(2, "--manifest-column has to say", "--manifest", self.dir / name)
+        self.assertFalse(self.db.exists())
+
     def test_an_unknown_setting_in_the_file(self):
         config = self.dir / "trawl.yaml"
         config.write_text("batch-sise: 4\n")
