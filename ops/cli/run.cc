@@ -119,7 +119,7 @@ class Crew {
       : settings_(settings), workshop_(workshop) {
     const JobSpec spec = prepared.spec;
     const std::string prefix = prepared.prefix;
-    Start([=, this](StopSignals stop) {
+    Start(kOthersFinish, [=, this](StopSignals stop) {
       const producer::ProducerOptions options{.settings = settings_,
                                               .log = *workshop_.log,
                                               .objects = *workshop_.objects,
@@ -135,8 +135,8 @@ class Crew {
       // Of a cancelled job nothing more is listed, and the worker ends what is enqueued.
       return report || IsCancelled(*workshop_.log, job_id) ? OkStatus() : report.error();
     });
-    Start([this, known = worker::LoadedModel{spec.model, std::move(prepared.model)}](
-              StopSignals stop) mutable {
+    Start(kOthersStop, [this, known = worker::LoadedModel{spec.model, std::move(prepared.model)}](
+                           StopSignals stop) mutable {
       return worker::RunWorker({.settings = settings_,
                                 .log = *workshop_.log,
                                 .objects = *workshop_.objects,
@@ -146,7 +146,7 @@ class Crew {
                                 .decoder_command = worker::DecoderCommand()},
                                stop, std::move(known));
     });
-    Start([this](StopSignals stop) {
+    Start(kOthersStop, [this](StopSignals stop) {
       return storage::RunCollector({.settings = settings_,
                                     .log = *workshop_.log,
                                     .results = *workshop_.results,
@@ -155,10 +155,10 @@ class Crew {
     });
   }
 
-  /// Lets the roles finish what they hold (or drop it), and waits for them.
-  void Stop(bool abort) {
+  /// Lets the roles finish what they hold, or drop it where one has failed that they need for it,
+  /// and waits for them.
+  void Stop() {
     drain_.request_stop();
-    if (abort) abort_.request_stop();
     threads_.clear();
   }
 
@@ -175,11 +175,17 @@ class Crew {
   }
 
  private:
-  void Start(std::function<Status(StopSignals)> role) {
-    threads_.emplace_back([this, role = std::move(role)] {
+  enum OnFailure { kOthersFinish, kOthersStop };
+
+  void Start(OnFailure on_failure, std::function<Status(StopSignals)> role) {
+    threads_.emplace_back([this, on_failure, role = std::move(role)] {
       const Status status = role({drain_.get_token(), abort_.get_token()});
-      const std::lock_guard lock(mutex_);
-      if (!status.ok() && failure_.ok()) failure_ = status;
+      if (status.ok()) return;
+      {
+        const std::lock_guard lock(mutex_);
+        if (failure_.ok()) failure_ = status;
+      }
+      if (on_failure == kOthersStop && status.code() != Code::kCancelled) Abort();
     });
   }
 
@@ -281,7 +287,7 @@ int Run(const RunArguments& arguments, Settings settings, SignalStops& signals) 
   Crew crew(settings, *workshop, *prepared, *job_id, arguments.job);
   const auto job = Watch(*job_id, arguments.db, *workshop, crew, signals);
   const std::stop_callback second_signal(signals.stops().abort, [&crew] { crew.Abort(); });
-  crew.Stop(/*abort=*/!crew.failure().ok());
+  crew.Stop();
   // Also when the job is complete: see Watch.
   if (const Status failure = crew.failure(); !failure.ok() && failure.code() != Code::kCancelled)
     return Fail(failure);

@@ -180,6 +180,15 @@ class SourceTest(e2e.EndToEndTest):
             [key for (key,) in e2e.query(self.db, "SELECT key FROM failures")], [self.keys[3]]
         )
 
+    def test_a_manifest_that_comes_late_finds_no_trace_of_the_time_without_it(self):
+        manifest = self.dir / "keys.txt"
+        without = self.run_job(e2e.BUCKET, "--manifest", manifest)
+        self.assert_clean_error(without, 2, "no such file")
+        manifest.write_text("\n".join(self.keys))
+        done = self.run_job(e2e.BUCKET, "--manifest", manifest)
+        self.assertNotIn("vanished", done.stderr)
+        self.assert_each_key_once("j", self.keys)
+
     def test_an_http_base_with_a_manifest(self):
         class Pages(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *args):
