@@ -1,29 +1,14 @@
 """`--model` on a real S3 server and on a web server: fetched, kept, refused."""
 
-import functools
 import hashlib
-import http.server
 import json
 import os
 import pathlib
-import threading
 import unittest
 
 import s3_client
 import trawl_e2e as e2e
-
-
-class CountingHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder, and remembers what was asked for."""
-
-    seen = []
-
-    def do_GET(self):
-        self.seen.append(self.path)
-        super().do_GET()
-
-    def log_message(self, *_):
-        pass
+from folder_server import FolderServer
 
 
 class RemoteModelTest(e2e.EndToEndTest):
@@ -55,13 +40,9 @@ class RemoteModelTest(e2e.EndToEndTest):
         return e2e.trawl(*command, env=self.environment)
 
     def serve(self, folder):
-        handler = functools.partial(CountingHandler, directory=str(folder))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        self.addCleanup(server.server_close)
-        self.addCleanup(server.shutdown)
-        CountingHandler.seen.clear()
-        return f"http://127.0.0.1:{server.server_port}"
+        self.server = FolderServer(folder)
+        self.addCleanup(self.server.close)
+        return self.server.address.rstrip("/")
 
     def package(self, pinned=True):
         """The sample's package; its model.yaml says all digests, or not that of the labels."""
@@ -117,14 +98,14 @@ class RemoteModelTest(e2e.EndToEndTest):
         folder = self.package()
         url = self.serve(folder.parent) + "/sample/"
         self.assert_clean_error(self.classify(url), 2, "needs --model-sha256")
-        self.assertEqual(CountingHandler.seen, [])
+        self.assertEqual(self.server.seen, [])
         for _ in range(2):
             done = self.classify(url, "--model-sha256", self.sha256(folder / "model.yaml"))
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertEqual(len(done.stdout.splitlines()), len(self.pictures))
             self.assertIn("predictions", json.loads(done.stdout.splitlines()[0]))
         self.assertEqual(
-            sorted(CountingHandler.seen),
+            sorted(self.server.seen),
             ["/sample/labels.txt", "/sample/model.yaml", "/sample/sample.onnx"],
         )
 

@@ -1,6 +1,5 @@
 """`trawl run` as users run it: the sample, kill -9, and all that can be wrong with the input."""
 
-import http.server
 import json
 import os
 import pathlib
@@ -8,11 +7,11 @@ import random
 import shutil
 import signal
 import subprocess
-import threading
 import time
 import unittest
 
 import trawl_e2e as e2e
+from folder_server import FolderServer
 from slow_store import SlowStore
 
 
@@ -190,28 +189,13 @@ class SourceTest(e2e.EndToEndTest):
         self.assert_each_key_once("j", self.keys)
 
     def test_an_http_base_with_a_manifest(self):
-        class Pages(http.server.SimpleHTTPRequestHandler):
-            def __init__(self, *args):
-                super().__init__(*args, directory=str(e2e.BUCKET))
-
-            def do_GET(self):
-                if not self.path.endswith("page.jpg"):
-                    return super().do_GET()
-                body = b"<!DOCTYPE html><html><body>please log in</body></html>"
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Pages) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            manifest = self.dir / "keys.txt"
-            manifest.write_text("\n".join(self.keys + ["gone.jpg", "page.jpg"]))
-            done = self.run_job(f"http://127.0.0.1:{server.server_port}/", "--manifest", manifest)
-            server.shutdown()
+        server = FolderServer(
+            e2e.BUCKET, {"/page.jpg": "<!DOCTYPE html><html>please log in</html>"}
+        )
+        self.addCleanup(server.close)
+        manifest = self.dir / "keys.txt"
+        manifest.write_text("\n".join(self.keys + ["gone.jpg", "page.jpg"]))
+        done = self.run_job(server.address, "--manifest", manifest)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assert_each_key_once("j", self.keys + ["gone.jpg", "page.jpg"])
         self.assertEqual(
