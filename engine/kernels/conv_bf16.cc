@@ -48,32 +48,20 @@ class Bf16Conv final : public Kernel {
 
   Status Run(const KernelCall& call) const override {
     const ConvCut cut = chunks_.For(call.inputs[0].shape[0], call.team->size());
-    auto* scratch = reinterpret_cast<uint16_t*>(call.scratch);
-    if (cut.by_panel) {
-      for (int64_t i = 0; i < cut.count; ++i) RunByPanel(call, cut.At(i), scratch);
-      return OkStatus();
-    }
-    call.team->ForEach(cut.count, [&](int64_t i, int member) {
-      const ConvChunk chunk = cut.At(i);
-      uint16_t* x = scratch + member * cut.images * blocks_ * block_stride_;
-      for (int64_t b = 0; b < blocks_ * (chunk.last_image - chunk.image); ++b) {
-        Round(call, chunk, b, x);
-      }
-      for (const Bf16Panel& panel : panels_.all()) RunPanel(call, chunk, panel, x);
-    });
+    const auto slot = [&](int member) {
+      return reinterpret_cast<uint16_t*>(call.scratch) +
+             member * cut.images * blocks_ * block_stride_;
+    };
+    RunChunks(
+        *call.team, cut, blocks_, std::ssize(panels_.all()),
+        [&](const ConvChunk& chunk, int64_t b, int member) { Round(call, chunk, b, slot(member)); },
+        [&](const ConvChunk& chunk, int64_t i, int member) {
+          RunPanel(call, chunk, panels_.all()[static_cast<size_t>(i)], slot(member));
+        });
     return OkStatus();
   }
 
  private:
-  /// One member after the other takes a block to round, then a panel to compute.
-  void RunByPanel(const KernelCall& call, const ConvChunk& chunk, uint16_t* x) const {
-    call.team->ForEach(blocks_ * (chunk.last_image - chunk.image),
-                       [&](int64_t b, int) { Round(call, chunk, b, x); });
-    call.team->ForEach(static_cast<int64_t>(panels_.all().size()), [&](int64_t i, int) {
-      RunPanel(call, chunk, panels_.all()[static_cast<size_t>(i)], x);
-    });
-  }
-
   /// Block `b` of the chunk's images, counted through.
   void Round(const KernelCall& call, const ConvChunk& chunk, int64_t b, uint16_t* x) const {
     const Window& w = conv_.window;

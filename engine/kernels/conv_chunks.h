@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "engine/thread_team.h"
+
 namespace trawl::engine {
 
 /// Images [image, last_image), of each the rows [row, last_row); several images only with all rows.
@@ -40,6 +42,30 @@ struct ConvChunks {
     return std::min(image_rows, (rows + row_multiple - 1) / row_multiple * row_multiple);
   }
 };
+
+/// Runs the chunks of `cut`: `prepare(chunk, block, slot)` for each of its images' input blocks,
+/// counted through, of which an image has `blocks`; then `run(chunk, panel, slot)` for each of
+/// `panels`. `slot`: whose part of the scratch, smaller than the team.
+template <class Prepare, class Run>
+void RunChunks(ThreadTeam& team, const ConvCut& cut, int64_t blocks, int64_t panels,
+               const Prepare& prepare, const Run& run) {
+  const auto prepared = [blocks](const ConvChunk& chunk) {
+    return blocks * (chunk.last_image - chunk.image);
+  };
+  if (cut.by_panel) {
+    for (int64_t i = 0; i < cut.count; ++i) {
+      const ConvChunk chunk = cut.At(i);
+      team.ForEach(prepared(chunk), [&](int64_t block, int) { prepare(chunk, block, 0); });
+      team.ForEach(panels, [&](int64_t panel, int) { run(chunk, panel, 0); });
+    }
+    return;
+  }
+  team.ForEach(cut.count, [&](int64_t i, int member) {
+    const ConvChunk chunk = cut.At(i);
+    for (int64_t block = 0; block < prepared(chunk); ++block) prepare(chunk, block, member);
+    for (int64_t panel = 0; panel < panels; ++panel) run(chunk, panel, member);
+  });
+}
 
 /// What a chunk may take of the second-level cache: half; weights and results pass through the
 /// other.

@@ -63,38 +63,24 @@ class DirectConv final : public Kernel {
 
   Status Run(const KernelCall& call) const override {
     const ConvCut cut = chunks_.For(call.inputs[0].shape[0], call.team->size());
-    if (cut.by_panel) {
-      for (int64_t i = 0; i < cut.count; ++i) RunByPanel(call, cut.At(i));
-      return OkStatus();
-    }
-    call.team->ForEach(cut.count, [&](int64_t i, int member) {
-      const ConvChunk chunk = cut.At(i);
-      float* strips = Scratch(call) + member * blocks_ * strip_.block_stride() * cut.images;
-      if (!pointwise_) {
-        for (int64_t b = 0; b < blocks_ * (chunk.last_image - chunk.image); ++b) {
-          FillStrip(call, chunk, b, strips);
-        }
-      }
-      for (const ConvPanel& panel : panels_.all()) RunPanel(call, chunk, panel, strips);
-    });
+    const auto strips = [&](int member) {
+      return reinterpret_cast<float*>(call.scratch) +
+             member * cut.images * blocks_ * strip_.block_stride();
+    };
+    RunChunks(
+        *call.team, cut, pointwise_ ? 0 : blocks_, std::ssize(panels_.all()),
+        [&](const ConvChunk& chunk, int64_t b, int member) {
+          FillStrip(call, chunk, b, strips(member));
+        },
+        [&](const ConvChunk& chunk, int64_t i, int member) {
+          RunPanel(call, chunk, panels_.all()[static_cast<size_t>(i)], strips(member));
+        });
     return OkStatus();
   }
 
  private:
-  static float* Scratch(const KernelCall& call) { return reinterpret_cast<float*>(call.scratch); }
   int64_t StripFloats(int64_t rows) const {
     return ConvStrip(conv_.window, rows).block_stride() * blocks_;
-  }
-
-  /// One member after the other takes a block to copy, then a panel to compute.
-  void RunByPanel(const KernelCall& call, const ConvChunk& chunk) const {
-    if (!pointwise_) {
-      call.team->ForEach(blocks_ * (chunk.last_image - chunk.image),
-                         [&](int64_t b, int) { FillStrip(call, chunk, b, Scratch(call)); });
-    }
-    call.team->ForEach(static_cast<int64_t>(panels_.all().size()), [&](int64_t i, int) {
-      RunPanel(call, chunk, panels_.all()[static_cast<size_t>(i)], Scratch(call));
-    });
   }
 
   /// Block `b` of the chunk's images, counted through.
