@@ -21,7 +21,9 @@ import trawl_e2e as e2e
 FAILPOINTS, EXIT_CODE = chaos.FAILPOINTS, chaos.EXIT_CODE
 KEYS = 96  # of each job
 # point -> how many passes a job of KEYS is sure to have, before the crash or after it. A worker's
-# first transaction claims its partitions, a producer's first opens the job.
+# first transaction claims its partitions, a producer's first opens the job. The collector is
+# everybody's, and stores COLLECT_ROWS at most, so that what it finds after a crash takes it several
+# passes.
 PRODUCER = {"sent": 12, "before-commit": 5, "after-commit": 5}
 WORKER = {
     "polled": 8,
@@ -32,11 +34,13 @@ WORKER = {
     "after-commit": 4,
 }
 COLLECTOR = {"polled": 60, "before-store": 2, "after-store": 2}
+COLLECT_ROWS = 64
 POINTS_IN_A_ROUND = len(PRODUCER) + len(WORKER) + len(COLLECTOR)
 SETTINGS = {
     "TRAWL_WORK_PARTITIONS": "4",
     "TRAWL_BATCH_KEYS": "8",
     "TRAWL_COMMIT_RESULTS": "16",
+    "TRAWL_COLLECT_ROWS": str(COLLECT_ROWS),
     "TRAWL_LIST_PAGE_KEYS": "16",
     "TRAWL_SESSION_TIMEOUT_MS": str(chaos.SESSION_TIMEOUT_MS),
     "TRAWL_TRANSACTION_TIMEOUT_MS": str(chaos.TRANSACTION_TIMEOUT_MS),
