@@ -68,12 +68,12 @@ command_of() {
       ;;
     brokers)
       what="kill -9 of a broker"
-      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_FAULTS=10 python3 "$chaos"
+      command=(env $nodes TRAWL_CHAOS_KEYS=150000 TRAWL_CHAOS_FAULTS=10 python3 "$chaos"
         ChaosTest.test_kill_9_of_the_broker)
       ;;
     sigterms)
-      what="SIGTERM" pattern="[0-9]+ SIGTERMs, .*"
-      command=(env $nodes TRAWL_CHAOS_KEYS=100000 TRAWL_CHAOS_FAULTS=100 python3 "$chaos"
+      what="SIGTERM" pattern="[0-9]+ SIGTERMs .*"
+      command=(env $nodes TRAWL_CHAOS_KEYS=300000 TRAWL_CHAOS_FAULTS=100 python3 "$chaos"
         ChaosTest.test_sigterm_ends_with_0_within_25_seconds)
       ;;
     producer)
@@ -91,7 +91,7 @@ command_of() {
       ;;
     stops)
       what="SIGSTOP past the time-outs"
-      command=(env $nodes TRAWL_CHAOS_KEYS=200000 TRAWL_CHAOS_FAULTS=10 python3 "$rebalance"
+      command=(env $nodes TRAWL_CHAOS_KEYS=400000 TRAWL_CHAOS_FAULTS=10 python3 "$rebalance"
         RebalanceTest.test_a_worker_that_stops_past_its_time_outs)
       ;;
     rebalance)
@@ -100,7 +100,7 @@ command_of() {
       ;;
     ends)
       what="transactions whose end arrives late"
-      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_FAULTS=20 python3 "$chaos"
+      command=(env $nodes TRAWL_CHAOS_KEYS=150000 TRAWL_CHAOS_FAULTS=20 python3 "$chaos"
         ChaosTest.test_ends_of_transactions_that_arrive_late_on_the_old_connection)
       ;;
     poison)

@@ -35,6 +35,7 @@ class ChaosCase(e2e.EndToEndTest):
         print(f"seed {SEED}", flush=True)
         self.random = random.Random(SEED)
         self.bucket = self.dir / "bucket"
+        self.met = None  # of the faults of due_faults: those that met a job at work
         self.fleet = self.make_fleet()
 
     def make_fleet(self, executable=None):
@@ -67,14 +68,25 @@ class ChaosCase(e2e.EndToEndTest):
     def finish(self, keys, failures=None, faults=0):
         self.wait_for_rows(len(keys))
         chaos.check_exactly_once(self.fleet, keys, failures)
-        print(f"{len(keys)} keys each once, {faults} faults,", end=" ")
+        if self.met is not None:
+            self.assertGreater(self.met, 0, "it was over before the first fault: too few keys")
+            faults = f"{faults} faults ({self.met} before the last row)"
+        else:
+            faults = f"{faults} faults"
+        print(f"{len(keys)} keys each once, {faults},", end=" ")
         print(f"no row for {self.fleet.longest_stall_s:.0f} s at most", flush=True)
+
+    def assert_at_work(self, keys):
+        """A fault that comes now breaks something."""
+        self.assertLess(self.fleet.rows(), len(keys), "it is over before its fault: too few keys")
 
     def due_faults(self, keys, count):
         """Yields once for each fault, when it is due: all over the job, every other one right
         behind the one before, so that it meets a fleet that has not recovered."""
+        self.met = 0
         for i in range(count):
             if i % 2 == 0:
                 self.wait_for_rows(len(keys) * i // (count + 1))
             time.sleep(self.random.uniform(0.2, 1.5))
+            self.met += self.fleet.rows() < len(keys)
             yield i

@@ -26,7 +26,7 @@ MAX_RSS_BYTES = 256 << 20
 
 class ChaosTest(ChaosCase):
     def test_kill_9_of_workers_and_collector(self):
-        keys, kills = self.begin(keys_of(5000)), faults_of(8)
+        keys, kills = self.begin(keys_of(15_000)), faults_of(8)
         for _ in self.due_faults(keys, kills):
             # Dead or alive; whoever is dead is started again.
             self.fleet.signal(self.random.choice([*self.fleet.roles]), signal.SIGKILL)
@@ -51,7 +51,7 @@ class ChaosTest(ChaosCase):
         self.finish(keys)
 
     def test_kill_9_of_the_broker(self):
-        keys, kills = self.begin(keys_of(3000)), faults_of(2)
+        keys, kills = self.begin(keys_of(12_000)), faults_of(2)
         for _ in self.due_faults(keys, kills):
             self.broker.kill()
             self.broker.start()
@@ -59,7 +59,7 @@ class ChaosTest(ChaosCase):
 
     def test_sigterm_ends_with_0_within_25_seconds(self):
         """Later, a process ends itself, and with another code (drain-timeout-ms)."""
-        keys, signals = self.begin(keys_of(5000)), faults_of(6)
+        keys, signals = self.begin(keys_of(20_000)), faults_of(6)
         longest = 0.0
         for i in self.due_faults(keys, signals):
             name = sorted(self.fleet.roles)[i % len(self.fleet.roles)]
@@ -67,10 +67,11 @@ class ChaosTest(ChaosCase):
             self.assertEqual(code, 0, self.fleet.tail())
             longest = max(longest, seconds)
         self.finish(keys, faults=signals)
-        print(f"{signals} SIGTERMs, each 0 within {longest:.1f} s", flush=True)
+        print(f"{signals} SIGTERMs ({self.met} before the last row),", end=" ")
+        print(f"each 0 within {longest:.1f} s", flush=True)
 
     def test_a_network_that_is_slow_then_resets_then_is_silent(self):
-        keys = self.begin(keys_of(2000))
+        keys = self.begin(keys_of(10_000))
         self.addCleanup(setattr, self.broker.network, "delay_s", 0.0)
         self.broker.network.delay_s = 0.1
         time.sleep(4)
@@ -78,6 +79,7 @@ class ChaosTest(ChaosCase):
         for _ in range(faults_of(8)):
             time.sleep(self.random.uniform(0.1, 0.6))
             self.broker.network.reset()
+        self.assert_at_work(keys)
         self.broker.network.silence()
         time.sleep(1.5 * chaos.SESSION_TIMEOUT_MS / 1000)
         self.broker.network.speak()
@@ -85,8 +87,9 @@ class ChaosTest(ChaosCase):
 
     def test_a_node_that_nobody_reaches_but_its_fellow_nodes(self):
         # For them it is well: what it leads, nobody else takes over.
-        keys = self.begin(keys_of(1500))
+        keys = self.begin(keys_of(6000))
         self.wait_for_rows(len(keys) // 4)
+        self.assert_at_work(keys)
         self.addCleanup(self.broker.network.speak)
         self.broker.network.silence(1)
         time.sleep(OUTAGE_S)
@@ -95,8 +98,9 @@ class ChaosTest(ChaosCase):
         self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
 
     def test_a_broker_that_hangs_and_whose_kernel_goes_on(self):
-        keys = self.begin(keys_of(1500))
+        keys = self.begin(keys_of(6000))
         self.wait_for_rows(len(keys) // 4)
+        self.assert_at_work(keys)
         hangs = self.broker.nodes[0].process
         self.addCleanup(hangs.send_signal, signal.SIGCONT)
         hangs.send_signal(signal.SIGSTOP)
@@ -109,8 +113,9 @@ class ChaosTest(ChaosCase):
         self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
 
     def test_brokers_that_are_all_down_are_waited_for_at_next_to_no_cost(self):
-        keys = self.begin(keys_of(3000))
+        keys = self.begin(keys_of(6000))
         self.wait_for_rows(len(keys) // 4)
+        self.assert_at_work(keys)
         self.broker.kill_all()
         e2e.wait_until(lambda: max(self.cpu_used(1).values()) < 0.1, "the end of what is in hand")
         spent = self.cpu_used(OUTAGE_S)
@@ -133,7 +138,7 @@ class ChaosTest(ChaosCase):
         }
 
     def test_ends_of_transactions_that_arrive_late_on_the_old_connection(self):
-        keys, ends = self.begin(keys_of(1500)), faults_of(4)
+        keys, ends = self.begin(keys_of(6000)), faults_of(4)
         network = self.broker.network
         held = []
 
