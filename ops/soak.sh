@@ -91,7 +91,7 @@ command_of() {
       ;;
     stops)
       what="SIGSTOP past the time-outs"
-      command=(env $nodes TRAWL_CHAOS_KEYS=400000 TRAWL_CHAOS_FAULTS=10 python3 "$rebalance"
+      command=(env $nodes TRAWL_CHAOS_KEYS=300000 TRAWL_CHAOS_FAULTS=10 python3 "$rebalance"
         RebalanceTest.test_a_worker_that_stops_past_its_time_outs)
       ;;
     rebalance)
@@ -100,7 +100,7 @@ command_of() {
       ;;
     ends)
       what="transactions whose end arrives late"
-      command=(env $nodes TRAWL_CHAOS_KEYS=150000 TRAWL_CHAOS_FAULTS=20 python3 "$chaos"
+      command=(env $nodes TRAWL_CHAOS_KEYS=20000 TRAWL_CHAOS_FAULTS=20 python3 "$chaos"
         ChaosTest.test_ends_of_transactions_that_arrive_late_on_the_old_connection)
       ;;
     poison)

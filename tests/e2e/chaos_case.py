@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 
 import chaos
@@ -35,6 +36,7 @@ class ChaosCase(e2e.EndToEndTest):
         print(f"seed {SEED}", flush=True)
         self.random = random.Random(SEED)
         self.bucket = self.dir / "bucket"
+        self.producer = None
         self.met = None  # of the faults of due_faults: those that met a job at work
         self.fleet = self.make_fleet()
 
@@ -46,13 +48,27 @@ class ChaosCase(e2e.EndToEndTest):
 
     def begin(self, keys, workers=4):
         """A job of so many keys, enqueued, with everybody at work. Returns the keys."""
+        names = self.begin_to_enqueue(keys, workers)
+        self.end_enqueueing()
+        return names
+
+    def begin_to_enqueue(self, keys, workers=4, attempts=1):
+        """The same, while a producer still enqueues them; `finish` waits for it. `attempts`: its
+        lives, where what breaks may end it as well, and people would start it again."""
         names = chaos.make_bucket(self.bucket, keys)
         self.fleet.environment["TRAWL_LIST_PAGE_KEYS"] = str(min(1000, max(200, keys // 20)))
         self.fleet.run_collector()
         self.fleet.run_workers(workers, [e2e.SAMPLE, self.bucket])
-        done = self.fleet.produce(self.bucket)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.producer = threading.Thread(target=self._produce, args=[attempts], daemon=True)
+        self.producer.start()
         return names
+
+    def _produce(self, attempts):
+        self.produced = self.fleet.produce(self.bucket, attempts=attempts)
+
+    def end_enqueueing(self):
+        self.producer.join()
+        self.assertEqual(self.produced.returncode, 0, self.produced.stderr)
 
     def wait_for_rows(self, count, job=None):
         """As long as any come."""
@@ -67,6 +83,8 @@ class ChaosCase(e2e.EndToEndTest):
 
     def finish(self, keys, failures=None, faults=0):
         self.wait_for_rows(len(keys))
+        if self.producer:
+            self.end_enqueueing()
         chaos.check_exactly_once(self.fleet, keys, failures)
         if self.met is not None:
             self.assertGreater(self.met, 0, "it was over before the first fault: too few keys")
@@ -86,7 +104,7 @@ class ChaosCase(e2e.EndToEndTest):
         self.met = 0
         for i in range(count):
             if i % 2 == 0:
-                self.wait_for_rows(len(keys) * i // (count + 1))
+                self.wait_for_rows(len(keys) * (i + 1) // (count + 2))
             time.sleep(self.random.uniform(0.2, 1.5))
             self.met += self.fleet.rows() < len(keys)
             yield i

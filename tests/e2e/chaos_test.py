@@ -26,7 +26,7 @@ MAX_RSS_BYTES = 256 << 20
 
 class ChaosTest(ChaosCase):
     def test_kill_9_of_workers_and_collector(self):
-        keys, kills = self.begin(keys_of(15_000)), faults_of(8)
+        keys, kills = self.begin_to_enqueue(keys_of(15_000)), faults_of(8)
         for _ in self.due_faults(keys, kills):
             # Dead or alive; whoever is dead is started again.
             self.fleet.signal(self.random.choice([*self.fleet.roles]), signal.SIGKILL)
@@ -51,7 +51,7 @@ class ChaosTest(ChaosCase):
         self.finish(keys)
 
     def test_kill_9_of_the_broker(self):
-        keys, kills = self.begin(keys_of(12_000)), faults_of(2)
+        keys, kills = self.begin_to_enqueue(keys_of(12_000), attempts=10), faults_of(2)
         for _ in self.due_faults(keys, kills):
             self.broker.kill()
             self.broker.start()
@@ -59,7 +59,7 @@ class ChaosTest(ChaosCase):
 
     def test_sigterm_ends_with_0_within_25_seconds(self):
         """Later, a process ends itself, and with another code (drain-timeout-ms)."""
-        keys, signals = self.begin(keys_of(20_000)), faults_of(6)
+        keys, signals = self.begin_to_enqueue(keys_of(20_000)), faults_of(6)
         longest = 0.0
         for i in self.due_faults(keys, signals):
             name = sorted(self.fleet.roles)[i % len(self.fleet.roles)]
@@ -138,9 +138,8 @@ class ChaosTest(ChaosCase):
         }
 
     def test_ends_of_transactions_that_arrive_late_on_the_old_connection(self):
-        keys, ends = self.begin(keys_of(6000)), faults_of(4)
+        ends, held = faults_of(4), []
         network = self.broker.network
-        held = []
 
         def hold(api_key):
             if api_key == chaos.END_TRANSACTION and self.random.random() < 0.4:
@@ -149,6 +148,7 @@ class ChaosTest(ChaosCase):
 
         network.on_request = hold
         self.addCleanup(setattr, network, "on_request", lambda api_key: None)
+        keys = self.begin_to_enqueue(keys_of(6000))
         e2e.wait_until(
             lambda: len(held) >= ends or self.fleet.rows() == len(keys), "holds", 60 + 10 * ends
         )

@@ -202,7 +202,7 @@ class RebalanceTest(ChaosCase):
         stops = faults_of(1)
         pause_s = 1.3 * max(chaos.SESSION_TIMEOUT_MS, chaos.TRANSACTION_TIMEOUT_MS) / 1000
         stopped = self.stop_in_a_transaction("worker-0")
-        keys = self.begin(keys_of(3000))
+        keys = self.begin_to_enqueue(keys_of(3000))
         for i in self.due_faults(keys, stops):
             victim = f"worker-{i % 4}"
             if i > 0:
