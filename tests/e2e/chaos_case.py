@@ -88,10 +88,8 @@ class ChaosCase(e2e.EndToEndTest):
         chaos.check_exactly_once(self.fleet, keys, failures)
         if self.met is not None:
             self.assertGreater(self.met, 0, "it was over before the first fault: too few keys")
-            faults = f"{faults} faults ({self.met} before the last row)"
-        else:
-            faults = f"{faults} faults"
-        print(f"{len(keys)} keys each once, {faults},", end=" ")
+        met = "" if self.met is None else f" ({self.met} before the last row)"
+        print(f"{len(keys)} keys each once, {faults} faults{met},", end=" ")
         print(f"no row for {self.fleet.longest_stall_s:.0f} s at most", flush=True)
 
     def assert_at_work(self, keys):

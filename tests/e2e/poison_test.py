@@ -10,7 +10,6 @@ import json
 import os
 import random
 import subprocess
-import threading
 import unittest
 
 import chaos
@@ -77,9 +76,7 @@ class PoisonTest(ChaosCase):
     def test_malformed_messages_are_one_failure_each(self):
         self.fleet.environment |= {"TRAWL_BATCH_KEYS": "1"}  # as many messages
         topic = f"trawl.work.{self.fleet.job}"
-        good = []
-        producing = threading.Thread(target=lambda: good.extend(self.begin(COUNT)))
-        producing.start()
+        good = self.begin_to_enqueue(COUNT)
         e2e.wait_until(lambda: self.messages(topic, "-c1"), "a message of work")
         [(_, _, message)] = self.messages(topic, "-c1")
         poison = Poison(message, self.random.random())
@@ -88,7 +85,7 @@ class PoisonTest(ChaosCase):
             some = [poison(each) for each in range(COUNT * i // rounds, COUNT * (i + 1) // rounds)]
             self.put(topic, some[::2], "-Z")  # nothing becomes a message without a value
             self.put(topic, some[1::2])  # and here, one of no bytes
-        producing.join()
+        self.end_enqueueing()
         places = {f"{topic}/{at}" for key, at, _ in self.messages(topic) if key.startswith(NOBODY)}
         self.assertEqual(len(places), COUNT)
         filed = f"malformed/{topic}"
