@@ -2,7 +2,7 @@
 # The delivery protocol's proof at full size, of which CI runs a small one. On a cluster of three
 # nodes with every topic on all of them; the oracle of tests/e2e/chaos.py is at the end of each.
 #
-#   ops/soak.sh [PIECE...]   all of it, an hour on two cores, or these pieces of it:
+#   ops/soak.sh [PIECE...]   all of it, two hours on two cores, or these pieces of it:
 #
 #     simulation  10,000 simulated histories (tests/simulation)
 #     failpoints  240 crashes at the protocol's 12 failpoints
