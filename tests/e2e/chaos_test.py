@@ -71,7 +71,7 @@ class ChaosTest(ChaosCase):
         print(f"each 0 within {longest:.1f} s", flush=True)
 
     def test_a_network_that_is_slow_then_resets_then_is_silent(self):
-        keys = self.begin(keys_of(10_000))
+        keys = self.begin_to_enqueue(keys_of(10_000), attempts=10)
         self.addCleanup(setattr, self.broker.network, "delay_s", 0.0)
         self.broker.network.delay_s = 0.1
         time.sleep(4)
@@ -87,7 +87,7 @@ class ChaosTest(ChaosCase):
 
     def test_a_node_that_nobody_reaches_but_its_fellow_nodes(self):
         # For them it is well: what it leads, nobody else takes over.
-        keys = self.begin(keys_of(6000))
+        keys = self.begin(keys_of(12_000))
         self.wait_for_rows(len(keys) // 4)
         self.assert_at_work(keys)
         self.addCleanup(self.broker.network.speak)
@@ -98,7 +98,7 @@ class ChaosTest(ChaosCase):
         self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
 
     def test_a_broker_that_hangs_and_whose_kernel_goes_on(self):
-        keys = self.begin(keys_of(6000))
+        keys = self.begin(keys_of(12_000))
         self.wait_for_rows(len(keys) // 4)
         self.assert_at_work(keys)
         hangs = self.broker.nodes[0].process
@@ -113,7 +113,7 @@ class ChaosTest(ChaosCase):
         self.assertEqual(self.fleet.exits, {}, "it goes on by itself")
 
     def test_brokers_that_are_all_down_are_waited_for_at_next_to_no_cost(self):
-        keys = self.begin(keys_of(6000))
+        keys = self.begin(keys_of(12_000))
         self.wait_for_rows(len(keys) // 4)
         self.assert_at_work(keys)
         self.broker.kill_all()
