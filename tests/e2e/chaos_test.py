@@ -79,6 +79,7 @@ class ChaosTest(ChaosCase):
         for _ in range(faults_of(8)):
             time.sleep(self.random.uniform(0.1, 0.6))
             self.broker.network.reset()
+        self.wait_for_rows(len(keys) // 10)
         self.assert_at_work(keys)
         self.broker.network.silence()
         time.sleep(1.5 * chaos.SESSION_TIMEOUT_MS / 1000)
