@@ -92,8 +92,9 @@ class ChaosCase(e2e.EndToEndTest):
         print(f"{len(keys)} keys each once, {faults} faults{met},", end=" ")
         print(f"no row for {self.fleet.longest_stall_s:.0f} s at most", flush=True)
 
-    def assert_at_work(self, keys):
-        """A fault that comes now breaks something."""
+    def meet_at_work(self, keys, rows):
+        """Waits for so many rows of the job; a fault that comes then breaks something."""
+        self.wait_for_rows(rows)
         self.assertLess(self.fleet.rows(), len(keys), "it is over before its fault: too few keys")
 
     def due_faults(self, keys, count):

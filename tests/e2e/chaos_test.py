@@ -79,8 +79,7 @@ class ChaosTest(ChaosCase):
         for _ in range(faults_of(8)):
             time.sleep(self.random.uniform(0.1, 0.6))
             self.broker.network.reset()
-        self.wait_for_rows(len(keys) // 10)
-        self.assert_at_work(keys)
+        self.meet_at_work(keys, len(keys) // 10)
         self.broker.network.silence()
         time.sleep(1.5 * chaos.SESSION_TIMEOUT_MS / 1000)
         self.broker.network.speak()
@@ -89,8 +88,7 @@ class ChaosTest(ChaosCase):
     def test_a_node_that_nobody_reaches_but_its_fellow_nodes(self):
         # For them it is well: what it leads, nobody else takes over.
         keys = self.begin(keys_of(12_000))
-        self.wait_for_rows(len(keys) // 4)
-        self.assert_at_work(keys)
+        self.meet_at_work(keys, len(keys) // 4)
         self.addCleanup(self.broker.network.speak)
         self.broker.network.silence(1)
         time.sleep(OUTAGE_S)
@@ -100,8 +98,7 @@ class ChaosTest(ChaosCase):
 
     def test_a_broker_that_hangs_and_whose_kernel_goes_on(self):
         keys = self.begin(keys_of(12_000))
-        self.wait_for_rows(len(keys) // 4)
-        self.assert_at_work(keys)
+        self.meet_at_work(keys, len(keys) // 4)
         hangs = self.broker.nodes[0].process
         self.addCleanup(hangs.send_signal, signal.SIGCONT)
         hangs.send_signal(signal.SIGSTOP)
@@ -115,8 +112,7 @@ class ChaosTest(ChaosCase):
 
     def test_brokers_that_are_all_down_are_waited_for_at_next_to_no_cost(self):
         keys = self.begin(keys_of(12_000))
-        self.wait_for_rows(len(keys) // 4)
-        self.assert_at_work(keys)
+        self.meet_at_work(keys, len(keys) // 4)
         self.broker.kill_all()
         e2e.wait_until(lambda: max(self.cpu_used(1).values()) < 0.1, "the end of what is in hand")
         spent = self.cpu_used(OUTAGE_S)

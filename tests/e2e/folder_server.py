@@ -3,7 +3,7 @@
 import functools
 import http.server
 
-from server_on_thread import ServerOnThread
+from server_on_thread import Answering, ServerOnThread
 
 
 class FolderServer(ServerOnThread, http.server.ThreadingHTTPServer):
@@ -19,16 +19,10 @@ class FolderServer(ServerOnThread, http.server.ThreadingHTTPServer):
         self.serve()
 
 
-class _Handler(http.server.SimpleHTTPRequestHandler):
+class _Handler(Answering, http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
         self.server.seen.append(self.path)
-        if self.path not in self.server.pages:
-            return super().do_GET()
-        body = self.server.pages[self.path].encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        if self.path in self.server.pages:
+            self.answer(200, self.server.pages[self.path].encode())
+        else:
+            super().do_GET()

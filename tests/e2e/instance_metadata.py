@@ -4,7 +4,7 @@ import http.server
 import json
 import secrets
 
-from server_on_thread import ServerOnThread
+from server_on_thread import Answering, ServerOnThread
 
 
 class InstanceMetadata(ServerOnThread, http.server.ThreadingHTTPServer):
@@ -22,7 +22,7 @@ class InstanceMetadata(ServerOnThread, http.server.ThreadingHTTPServer):
         self.serve()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Answering, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_PUT(self):
@@ -32,22 +32,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         session = secrets.token_urlsafe()
         self.server.sessions.add(session)
-        self.answer(200, session)
+        self.answer(200, session.encode())
 
     def do_GET(self):
         if self.headers.get("X-aws-ec2-metadata-token") not in self.server.sessions:
             self.server.refused.append(self.path)
             self.answer(401)
         elif self.path == "/latest/meta-data/spot/instance-action" and self.server.notice:
-            self.answer(200, json.dumps(self.server.notice))
+            self.answer(200, json.dumps(self.server.notice).encode())
         else:
             self.answer(404)
-
-    def answer(self, status, text=""):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text.encode())))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_):
-        pass

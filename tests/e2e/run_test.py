@@ -189,9 +189,8 @@ class SourceTest(e2e.EndToEndTest):
         self.assert_each_key_once("j", self.keys)
 
     def test_an_http_base_with_a_manifest(self):
-        server = FolderServer(
-            e2e.BUCKET, {"/page.jpg": "<!DOCTYPE html><html>please log in</html>"}
-        )
+        page = "<!DOCTYPE html><html><body>please log in</body></html>"
+        server = FolderServer(e2e.BUCKET, {"/page.jpg": page})
         self.addCleanup(server.close)
         manifest = self.dir / "keys.txt"
         manifest.write_text("\n".join(self.keys + ["gone.jpg", "page.jpg"]))

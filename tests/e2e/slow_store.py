@@ -1,11 +1,10 @@
 """A web server with pictures that a test makes its clients wait for."""
 
-import contextlib
 import http.server
 import threading
 
 import trawl_e2e as e2e
-from server_on_thread import ServerOnThread
+from server_on_thread import Answering, ServerOnThread
 
 
 class SlowStore(ServerOnThread, http.server.ThreadingHTTPServer):
@@ -38,7 +37,7 @@ class SlowStore(ServerOnThread, http.server.ThreadingHTTPServer):
         super().close()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Answering, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -47,11 +46,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.server.holds(key):
             self.server.release.wait()
         body = self.server.pictures[int(key.split(".")[0]) % len(self.server.pictures)]
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody waits any more
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+        self.answer(200, body)

@@ -1,12 +1,11 @@
 """A proxy before a real S3 server that plays the trouble which a test wants, and counts."""
 
 import collections
-import contextlib
 import http.client
 import http.server
 import threading
 
-from server_on_thread import ServerOnThread
+from server_on_thread import Answering, ServerOnThread
 
 BROKEN_OFF = "the connection is closed instead of an answer"
 
@@ -40,7 +39,7 @@ class TroubledStore(ServerOnThread, http.server.ThreadingHTTPServer):
             return self.requests.total()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(Answering, http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -59,13 +58,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, body, headers = (*reply, {}) if reply else self.pass_on()
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it went elsewhere
-            self.wfile.write(body)
+        self.answer(status, body, headers)
 
     def pass_on(self):
         # The Host header stays as it was signed.
@@ -76,6 +69,3 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         connection.close()
         kept = {k: v for k, v in response.getheaders() if k.lower() in ("etag", "content-range")}
         return response.status, body, kept
-
-    def log_message(self, *_):
-        pass
